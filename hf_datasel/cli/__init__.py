@@ -1,0 +1,115 @@
+"""The command line: `hf-datasel quickstart | record | select | train`.
+
+This file only finds the command and turns errors into one line, so that `hf-datasel --help` answers at once; what a
+command needs (torch, transformers, trl) is imported when that command runs. Exit codes: 0 done, 1 the command failed,
+2 the command line or the YAML file was wrong.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "UsageError", "main"]
+
+COMMANDS = {
+    "quickstart": "the whole job on a generated corpus: record, select, train, compare, report",
+    "record": "train a proxy model and record every example's loss at several checkpoints",
+    "select": "choose examples from a recorded trace, and write the curated dataset",
+    "train": "select and fine-tune in one call, or fine-tune on a selection you have",
+}
+
+_HELP = """\
+usage: hf-datasel COMMAND [--config FILE] [options]
+
+Which examples are worth training on? Record how a proxy model learns each example, select, train on the selection.
+
+commands:
+{commands}
+
+  hf-datasel COMMAND --help      the options of a command
+  hf-datasel COMMAND --help-all  and every training option of TRL and Transformers
+  hf-datasel --version           the version
+
+Every option can stand in a YAML file given with --config; flags win over the file. Add --debug for a traceback.
+More than one process: accelerate launch -m hf_datasel COMMAND ...
+"""
+
+# What this package and its libraries raise for bad input; any other class is a bug and shows its traceback.
+_EXPECTED = (ValueError, TypeError, LookupError, OSError, RuntimeError, ImportError)
+
+
+class UsageError(ValueError):
+    """The command line or its YAML file is wrong; exit code 2."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: The arguments after the program's name; `sys.argv[1:]` when None.
+
+    Returns:
+        0 when the command did its work, 1 when it failed, 2 when the command line or the YAML file was wrong.
+
+    Example:
+        >>> from hf_datasel.cli import main
+        >>> main(["--help"])
+        usage: hf-datasel COMMAND [--config FILE] [options]
+        ...
+        0
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug, args = _take_debug(args)
+    name = args[0] if args else "--help"
+    if name in ("--help", "-h", "help"):
+        _print_once(_HELP.format(commands="\n".join(f"  {key:<12}{text}" for key, text in COMMANDS.items())))
+        return 0
+    if name == "--version":
+        from hf_datasel import __version__
+
+        _print_once(f"hf-datasel {__version__}")
+        return 0
+    try:
+        if name not in COMMANDS:
+            raise UsageError(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}")
+        importlib.import_module(f"hf_datasel.cli.{name}").run(args[1:])
+    except UsageError as error:
+        return _report(name, error, 2, debug)
+    except _EXPECTED as error:
+        return _report(name, error, 1, debug)
+    except KeyboardInterrupt:
+        print(f"hf-datasel {name}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _take_debug(args: list[str]) -> tuple[bool, list[str]]:
+    """Take the bare flag `--debug` out of `args`; `--debug VALUE` is an option of Transformers and stays."""
+    kept = [
+        arg
+        for arg, following in zip(args, [*args[1:], "--"], strict=True)
+        if arg != "--debug" or not (following.startswith("--") or following in COMMANDS)
+    ]
+    return len(kept) < len(args), kept
+
+
+def _report(name: str, error: BaseException, code: int, debug: bool) -> int:
+    rank = int(os.environ.get("RANK", "0"))
+    if debug:
+        traceback.print_exception(error)
+    # A wrong command line is wrong in every process alike; a failure may be one process's own.
+    if rank == 0 or code == 1:
+        command = f"hf-datasel {name}" if name in COMMANDS else "hf-datasel"
+        where = command + (f" [rank {rank}]" if rank else "")
+        message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        print(f"{where}: error: {message or type(error).__name__}", file=sys.stderr)
+        if code == 2:
+            print(f"{where}: `{command} --help` lists the options", file=sys.stderr)
+    return code
+
+
+def _print_once(text: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(text)

@@ -1,0 +1,124 @@
+"""Datasets of the command line: from a Hub name, a file or a saved directory, and back to a file or directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_datasel.cli import UsageError
+from hf_datasel.storage import atomic_directory, write_atomic
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Which reader of `datasets.load_dataset` opens a file, by the end of its name.
+READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+
+
+@dataclass
+class DatasetArguments:
+    """Which dataset a command works on."""
+
+    dataset: str | None = field(
+        default=None,
+        metadata={
+            "help": "The dataset: a .jsonl, .json, .parquet or .csv file, a directory written by save_to_disk, or a name "
+            "on the Hub. Rows are numbered into the column example_id unless it is there."
+        },
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a dataset on the Hub."})
+    dataset_split: str = field(default="train", metadata={"help": "Split to use, where the dataset has several."})
+
+    def load(self) -> Dataset:
+        """The dataset with its example ids.
+
+        Raises:
+            UsageError: `dataset` is not given.
+            FileNotFoundError, ValueError: see `load_rows`.
+        """
+        if self.dataset is None:
+            raise UsageError("the following arguments are required: --dataset")
+        return load_rows(self.dataset, config=self.dataset_config, split=self.dataset_split)
+
+
+def load_rows(name: str, *, config: str | None = None, split: str = "train") -> Dataset:
+    """Load a dataset and number its rows.
+
+    Args:
+        name: A file with one of the endings of `READERS`, a directory written by `save_to_disk`, another directory or
+            a Hub name that `datasets.load_dataset` reads.
+        config: The dataset's configuration, for a Hub name or a directory of files.
+        split: The split, where there are several.
+
+    Returns:
+        The rows, with the int64 column `example_id`: the row's number, or what the column held already.
+
+    Raises:
+        FileNotFoundError: Nothing is at the path, or no such dataset is on the Hub.
+        ValueError: The file cannot be read, has no rows, or lacks the split; the message names it.
+    """
+    import datasets
+
+    from hf_datasel.data import add_example_ids
+    from hf_datasel.fingerprint import EXAMPLE_ID
+
+    path = Path(name).expanduser()
+    try:
+        if path.is_file():
+            loaded = _load_file(path)
+        elif path.is_dir() and ((path / "state.json").exists() or (path / "dataset_dict.json").exists()):
+            loaded = datasets.load_from_disk(str(path))
+        elif path.is_dir() or not _looks_like_path(name):
+            loaded = datasets.load_dataset(str(path) if path.is_dir() else name, config)
+        else:
+            raise FileNotFoundError(f"--dataset {name}: there is no such file or directory (looked in {Path.cwd()})")
+    except datasets.exceptions.DatasetsError as error:
+        raise ValueError(f"--dataset {name}: could not be read: {_innermost(error)}") from error
+    if isinstance(loaded, dict):
+        if split not in loaded:
+            raise ValueError(f"--dataset {name} has no split {split!r}; choose --dataset_split from {', '.join(loaded)}")
+        loaded = loaded[split]
+    if len(loaded) == 0:
+        raise ValueError(f"--dataset {name} has no rows")
+    return loaded if EXAMPLE_ID in loaded.column_names else add_example_ids(loaded)
+
+
+def save_rows(dataset: Dataset, path: str, *, overwrite: bool = False) -> None:
+    """Write a dataset to a .jsonl or .parquet file, or to a directory for `datasets.load_from_disk`; whole or not at all.
+
+    Raises:
+        FileExistsError: Something is there already and `overwrite` is off.
+        OSError: The disk is full or the place cannot be written.
+    """
+    target = Path(path).expanduser()
+    if target.suffix in (".jsonl", ".parquet"):
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} exists: pass --overwrite to replace it, or name another file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write = dataset.to_json if target.suffix == ".jsonl" else dataset.to_parquet
+        write_atomic(target, write, dataset.data.nbytes)
+        return
+    with atomic_directory(target, what="dataset", marker="state.json", overwrite=overwrite) as building:
+        dataset.save_to_disk(str(building))
+
+
+def _load_file(path: Path) -> Dataset:
+    import datasets
+
+    if path.suffix not in READERS:
+        raise ValueError(f"--dataset {path}: the ending {path.suffix!r} is none of {', '.join(READERS)}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"--dataset {path} is empty")
+    return datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+
+
+def _looks_like_path(name: str) -> bool:
+    """A Hub name is `name` or `owner/name`; anything deeper, rooted, or ending like a file is meant as a path."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix in READERS
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())

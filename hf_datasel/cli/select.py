@@ -1,0 +1,155 @@
+"""`hf-datasel select`: a recorded trace in, a Selection and the curated dataset out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hf_datasel.cli import UsageError
+from hf_datasel.cli.parser import CommandParser, print_once, quiet_unless_terminal
+from hf_datasel.cli.rows import DatasetArguments, save_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hf_datasel import Selection
+    from hf_datasel.selectors.base import Selector
+
+SUMMARY = (
+    "Choose examples from the trace that `hf-datasel record` wrote. Writes the Selection (ids, clusters, provenance) "
+    "and, where --curated_dir is given, the dataset cut down to it."
+)
+EXAMPLES = (
+    "hf-datasel select --trace_dir trace --budget 0.11 --output_dir selection",
+    "hf-datasel select --trace_dir trace --budget 3000 --dataset data.jsonl --curated_dir curated",
+)
+
+
+@dataclass
+class SelectArguments:
+    """Options of `hf-datasel select`."""
+
+    trace_dir: str | None = field(
+        default=None, metadata={"help": "The trace to select from; random selection can do with --dataset alone."}
+    )
+    method: Literal["s2l", "random"] = field(
+        default="s2l", metadata={"help": "s2l: spread the budget over clusters of loss trajectories; random: a baseline."}
+    )
+    budget: str | None = field(
+        default=None, metadata={"help": "How much to keep: a share such as 0.11, or a number of examples such as 3000."}
+    )
+    num_clusters: int = field(default=100, metadata={"help": "S2L: number of clusters K."})
+    variant: Literal["paper", "official"] = field(
+        default="paper", metadata={"help": "S2L: Algorithm 1 of the paper, or what the released code does beyond it."}
+    )
+    transform: Literal["none", "log", "zscore"] = field(
+        default="none", metadata={"help": "S2L: applied to the losses before clustering; the paper uses none."}
+    )
+    seed: int = field(default=42, metadata={"help": "Seed of the clustering and of the draws."})
+    strata_column: str | None = field(
+        default=None, metadata={"help": "Share the budget between the values of this column of --dataset first."}
+    )
+    output_dir: str = field(default="selection", metadata={"help": "Where the Selection is written."})
+    curated_dir: str | None = field(
+        default=None,
+        metadata={"help": "Where the kept rows of --dataset are written: a directory, or a .jsonl or .parquet file."},
+    )
+    overwrite: bool = field(default=False, metadata={"help": "Replace a selection or curated dataset that is there."})
+
+
+def parse_budget(text: str | None, option: str = "--budget") -> int | float:
+    """A budget as the API takes it: an int of examples, or a float share.
+
+    Example:
+        >>> parse_budget("3000"), parse_budget("0.11"), parse_budget("1.0")
+        (3000, 0.11, 1.0)
+    """
+    if text is None:
+        raise UsageError(f"the following arguments are required: {option}")
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise UsageError(f"argument {option}: {text!r} is neither a number of examples (3000) nor a share (0.11)")
+
+
+def run(args: Sequence[str]) -> None:
+    """Run the command with its arguments."""
+    own = [*SelectArguments.__dataclass_fields__, *DatasetArguments.__dataclass_fields__]
+    parser = CommandParser("select", SUMMARY, (SelectArguments, DatasetArguments), own, EXAMPLES)
+    parsed = parser.parse(args)
+    if parsed is None:
+        return
+    options, dataset_options = parsed
+    quiet_unless_terminal()
+    dataset = _dataset_for(options, dataset_options)
+    selection = _select(options, dataset)
+    selection.save(options.output_dir, overwrite=options.overwrite)
+    print_once(f"kept {len(selection):,} of {len(selection.candidate_ids):,} examples: {options.output_dir}")
+    if dataset is not None and options.strata_column is not None:
+        print_once(*_shares(dataset, selection, options.strata_column))
+    if dataset is not None and options.curated_dir is not None:
+        save_rows(selection.apply(dataset), options.curated_dir, overwrite=options.overwrite)
+        print_once(f"curated dataset: {options.curated_dir}")
+
+
+def make_selector(options: SelectArguments) -> Selector:
+    """The selector that the options name."""
+    from hf_datasel import RandomSelector, S2LSelector
+
+    budget = parse_budget(options.budget)
+    if options.method == "random":
+        return RandomSelector(budget=budget, seed=options.seed)
+    return S2LSelector(
+        budget=budget,
+        num_clusters=options.num_clusters,
+        variant=options.variant,
+        transform=options.transform,
+        seed=options.seed,
+    )
+
+
+def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) -> Dataset | None:
+    """The dataset where an option needs it; every refusal comes before any work."""
+    parse_budget(options.budget)
+    needs = {
+        "--strata_column": options.strata_column,
+        "--curated_dir": options.curated_dir,
+        "--method random without --trace_dir": options.method == "random" and options.trace_dir is None,
+    }
+    if options.trace_dir is None and options.method != "random":
+        raise UsageError(f"the following arguments are required: --trace_dir (--method {options.method} reads a trace)")
+    for option, value in needs.items():
+        if value and dataset_options.dataset is None:
+            raise UsageError(f"{option} needs --dataset")
+    outputs = [Path(path) for path in (options.output_dir, options.curated_dir) if path is not None]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError(f"--output_dir and --curated_dir are both {options.curated_dir}; they need a place each")
+    for path in outputs:
+        occupied = path.is_file() or (path.is_dir() and any(path.iterdir()))
+        if occupied and not options.overwrite:
+            raise FileExistsError(f"{path} exists: pass --overwrite to replace it, or name another place")
+    return dataset_options.load() if dataset_options.dataset is not None else None
+
+
+def _select(options: SelectArguments, dataset: Dataset | None) -> Selection:
+    from hf_datasel import Trace
+    from hf_datasel.data import dataset_fingerprint, rows, strata
+
+    evidence: Any = rows(dataset) if options.trace_dir is None else Trace.load(options.trace_dir)
+    if options.trace_dir is not None and dataset is not None:
+        known = dataset_fingerprint(dataset)
+        if known is not None and evidence.fingerprint is not None:
+            evidence.fingerprint.require_same(known, f"the trace {options.trace_dir}")
+    groups = strata(dataset, options.strata_column) if options.strata_column is not None else None
+    return make_selector(options).select(evidence, strata=groups)
+
+
+def _shares(dataset: Dataset, selection: Selection, column: str) -> list[str]:
+    before, after = Counter(dataset[column]), Counter(selection.apply(dataset)[column])
+    width = max(len(str(value)) for value in before)
+    return [f"  {value!s:<{width}}  {after[value]:>7,} of {count:>9,}" for value, count in before.most_common()]
