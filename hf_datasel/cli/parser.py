@@ -4,57 +4,18 @@ import argparse
 import difflib
 import os
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import yaml
 from trl.scripts.utils import TrlParser
 
 from hf_datasel.cli import UsageError
-
-__all__ = ["CommandParser", "is_main_process", "print_once", "quiet_unless_terminal"]
-
-# The options of SFTConfig and ModelConfig most runs set; `--help-all` lists the others.
-COMMON_OPTIONS = (
-    "model_name_or_path",
-    "output_dir",
-    "learning_rate",
-    "num_train_epochs",
-    "max_steps",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "max_length",
-    "packing",
-    "assistant_only_loss",
-    "use_peft",
-    "lora_r",
-    "bf16",
-    "seed",
-    "resume_from_checkpoint",
-)
+from hf_datasel.cli.console import print_once
+from hf_datasel.cli.help import Formatter, short_help
 
 
-class _ShortFormatter(argparse.HelpFormatter):
-    """One spelling per option, defaults only where they say something."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34, width=119)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or action.nargs == 0:
-            return ", ".join(action.option_strings)
-        if action.nargs == "?":  # TrlParser's booleans: a bare flag means true
-            return action.option_strings[0]
-        return f"{action.option_strings[0]} {self._format_args(action, action.dest.upper())}"
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        text = action.help or ""
-        shown = action.default not in (None, False, argparse.SUPPRESS, "") and not action.required
-        return f"{text} (default: %(default)s)" if shown and "(default" not in text else text
-
-
-class CommandParser(TrlParser):  # type: ignore[misc]  # TrlParser comes from a package mypy does not follow
+class CommandParser(TrlParser):
     """`TrlParser` for one command of `hf-datasel`.
 
     Beside TRL's behaviour: `--config=FILE` works as `--config FILE` does, an unknown key or option is refused with the
@@ -66,6 +27,7 @@ class CommandParser(TrlParser):  # type: ignore[misc]  # TrlParser comes from a 
         summary: One or two sentences on what the command does.
         dataclass_types: The dataclasses to fill, in the order in which `parse` returns them.
         own: The names of the options that the short help explains, beyond which only `COMMON_OPTIONS` are shown.
+        needs: What the usage line shows as needed, e.g. `"--dataset DATA"`.
         examples: Command lines printed at the end of the help.
         defaults: Defaults that differ from the dataclasses' own, by field.
     """
@@ -76,21 +38,23 @@ class CommandParser(TrlParser):  # type: ignore[misc]  # TrlParser comes from a 
         summary: str,
         dataclass_types: Sequence[type],
         own: Sequence[str],
+        needs: str = "",
         examples: Sequence[str] = (),
         defaults: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             dataclass_types,
             prog=f"hf-datasel {command}",
-            usage=f"hf-datasel {command} [--config FILE] [options]",
+            usage=" ".join(("hf-datasel", command, *needs.split(), "[--config FILE] [options]")),
             description=summary,
-            formatter_class=_ShortFormatter,
+            formatter_class=Formatter,
             allow_abbrev=False,
             add_help=False,
         )
         self.own, self.examples = tuple(own), tuple(examples)
         self.config_path: str | None = None
-        fields = {action.dest for action in self._actions}
+        self.all_actions = list(self._actions)
+        fields = {action.dest for action in self.all_actions}
         self.set_defaults(**{key: value for key, value in (defaults or {}).items() if key in fields})
 
     def parse(self, args: Sequence[str]) -> tuple[Any, ...] | None:
@@ -102,47 +66,31 @@ class CommandParser(TrlParser):  # type: ignore[misc]  # TrlParser comes from a 
         """
         args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--config=") else (arg,))]
         if "-h" in args or "--help" in args:
-            return print_once(self.short_help())
+            print_once(short_help(self))
+            return None
         if "--help-all" in args:
-            return print_once(self.format_help())
+            print_once(self.format_help())
+            return None
         self.config_path = self._config_path(args)
         self._refuse_unknown_options(args)
         try:
-            return tuple(self.parse_args_and_config(args))
+            *parsed, remaining = self.parse_args_and_config(args, return_remaining_strings=True)
         except UsageError:
             raise
         except (ValueError, TypeError, OSError, yaml.YAMLError) as error:
             raise UsageError(_one_line(error)) from error
+        if remaining:
+            raise UsageError(f"unexpected argument {remaining[0]!r}: options start with --")
+        return tuple(parsed)
 
     def set_defaults_with_config(self, **config: Any) -> list[str]:
         """TRL's hook for the YAML file's values: check keys and values as flags are checked, then hand them over."""
-        actions = {action.dest: action for action in self._actions}
+        actions = {action.dest: action for action in self.all_actions}
         for key, value in config.items():
             if key not in actions:
                 raise UsageError(f"{self.config_path}: unknown key {key!r}{_did_you_mean(key, actions)}")
             config[key] = self._checked(actions[key], key, value)
         return list(super().set_defaults_with_config(**config))
-
-    def short_help(self) -> str:
-        """The command's own options, the usual training options, and where the rest is."""
-        formatter = self._get_formatter()
-        formatter.add_usage(self.usage, self._actions, [])
-        formatter.add_text(self.description)
-        shown = {action.dest: action for action in reversed(self._actions)}
-        common = [name for name in COMMON_OPTIONS if name in shown and name not in self.own]
-        for title, names in (("options", self.own), ("training, the usual options", common)):
-            if names:
-                formatter.start_section(title)
-                formatter.add_arguments([shown[name] for name in names])
-                formatter.end_section()
-        rest = "every option" if common else "the same list"
-        formatter.start_section("also")
-        formatter.add_text(f"--config FILE: a YAML file of options; flags win. --help-all: {rest}. --debug: traceback.")
-        formatter.end_section()
-        help_text = formatter.format_help()
-        if self.examples:
-            help_text += "\nexamples:\n" + "".join(f"  {line}\n" for line in self.examples)
-        return help_text
 
     def error(self, message: str) -> NoReturn:
         """argparse's errors as one line: `--a/--b` spelled once."""
@@ -186,39 +134,10 @@ class CommandParser(TrlParser):  # type: ignore[misc]  # TrlParser comes from a 
         return [checked] if action.nargs == "+" and wrap else checked
 
 
-def _did_you_mean(name: str, known: Any) -> str:
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
     matches = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(matches)}?" if matches else "; --help-all lists every option"
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that prints (rank 0, or the only one)."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def print_once(*lines: str) -> None:
-    """Print on the main process only."""
-    if is_main_process():
-        print(*lines, sep="\n", flush=True)
-
-
-def quiet_unless_terminal() -> bool:
-    """Turn the libraries' progress bars off where nobody watches them; returns whether they are off."""
-    if sys.stderr.isatty():
-        return False
-    import datasets
-    import huggingface_hub.utils
-    import transformers
-
-    switches: tuple[Callable[[], None], ...] = (
-        datasets.disable_progress_bars,
-        huggingface_hub.utils.disable_progress_bars,
-        transformers.utils.logging.disable_progress_bar,
-    )
-    for switch in switches:
-        switch()
-    return True

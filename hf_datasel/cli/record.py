@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hf_datasel.cli.parser import CommandParser, print_once
+from hf_datasel.cli.console import print_once
+from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments
 from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
 
 SUMMARY = (
-    "Train a proxy model on the whole dataset and record every example's loss at several checkpoints. The trace is what "
-    "`hf-datasel select` reads; the trained proxy stays in --output_dir."
+    "Train a proxy model on the whole dataset and record every example's loss at several checkpoints. The trace "
+    "is what `hf-datasel select` reads; the trained proxy stays in --output_dir."
 )
+NEEDS = "--dataset DATA --model_name_or_path MODEL"
 EXAMPLES = (
     "hf-datasel record --dataset data.jsonl --model_name_or_path EleutherAI/pythia-70m --trace_dir trace",
     "hf-datasel record --config record.yaml --num_checkpoints 12",
@@ -30,8 +32,8 @@ class RecordArguments:
     num_checkpoints: int | None = field(
         default=None,
         metadata={
-            "help": f"Record at this many points, evenly spaced over training ({DEFAULT_NUM_CHECKPOINTS} if none of the "
-            "four options is given)."
+            "help": f"Record at this many points, evenly spaced over training ({DEFAULT_NUM_CHECKPOINTS} if none of "
+            "the four options is given)."
         },
     )
     checkpoint_steps: list[int] | None = field(
@@ -75,15 +77,13 @@ def run(args: Sequence[str]) -> None:
 
     own = [*DatasetArguments.__dataclass_fields__, *RecordArguments.__dataclass_fields__]
     types = (DatasetArguments, RecordArguments, SFTConfig, ModelConfig)
-    parser = CommandParser("record", SUMMARY, types, own, EXAMPLES, machine_defaults())
+    parser = CommandParser("record", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
     parsed = parser.parse(args)
     if parsed is not None:
         record(*parsed)
 
 
-def record(
-    dataset_options: DatasetArguments, options: RecordArguments, training_args: Any, model_args: Any
-) -> None:
+def record(dataset_options: DatasetArguments, options: RecordArguments, training_args: Any, model_args: Any) -> None:
     """Train the proxy with recording, and save it beside the trace."""
     from trl import SFTTrainer
 

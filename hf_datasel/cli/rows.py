@@ -23,8 +23,8 @@ class DatasetArguments:
     dataset: str | None = field(
         default=None,
         metadata={
-            "help": "The dataset: a .jsonl, .json, .parquet or .csv file, a directory written by save_to_disk, or a name "
-            "on the Hub. Rows are numbered into the column example_id unless it is there."
+            "help": "The dataset: a .jsonl, .json, .parquet or .csv file, a directory written by save_to_disk, or a "
+            "name on the Hub. Rows are numbered into the column example_id unless it is there."
         },
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a dataset on the Hub."})
@@ -77,7 +77,9 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
         raise ValueError(f"--dataset {name}: could not be read: {_innermost(error)}") from error
     if isinstance(loaded, dict):
         if split not in loaded:
-            raise ValueError(f"--dataset {name} has no split {split!r}; choose --dataset_split from {', '.join(loaded)}")
+            raise ValueError(
+                f"--dataset {name} has no split {split!r}; choose --dataset_split from {', '.join(loaded)}"
+            )
         loaded = loaded[split]
     if len(loaded) == 0:
         raise ValueError(f"--dataset {name} has no rows")
@@ -85,7 +87,7 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
 
 
 def save_rows(dataset: Dataset, path: str, *, overwrite: bool = False) -> None:
-    """Write a dataset to a .jsonl or .parquet file, or to a directory for `datasets.load_from_disk`; whole or not at all.
+    """Write a dataset whole or not at all: to a .jsonl or .parquet file, else a directory for `load_from_disk`.
 
     Raises:
         FileExistsError: Something is there already and `overwrite` is off.

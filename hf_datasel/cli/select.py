@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hf_datasel.cli import UsageError
-from hf_datasel.cli.parser import CommandParser, print_once, quiet_unless_terminal
+from hf_datasel.cli.console import print_once, quiet_unless_terminal
+from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, save_rows
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SUMMARY = (
     "Choose examples from the trace that `hf-datasel record` wrote. Writes the Selection (ids, clusters, provenance) "
     "and, where --curated_dir is given, the dataset cut down to it."
 )
+NEEDS = "--trace_dir DIR --budget SHARE_OR_NUMBER"
 EXAMPLES = (
     "hf-datasel select --trace_dir trace --budget 0.11 --output_dir selection",
     "hf-datasel select --trace_dir trace --budget 3000 --dataset data.jsonl --curated_dir curated",
@@ -36,10 +38,12 @@ class SelectArguments:
         default=None, metadata={"help": "The trace to select from; random selection can do with --dataset alone."}
     )
     method: Literal["s2l", "random"] = field(
-        default="s2l", metadata={"help": "s2l: spread the budget over clusters of loss trajectories; random: a baseline."}
+        default="s2l",
+        metadata={"help": "s2l: spread the budget over clusters of loss trajectories; random: baseline."},
     )
     budget: str | None = field(
-        default=None, metadata={"help": "How much to keep: a share such as 0.11, or a number of examples such as 3000."}
+        default=None,
+        metadata={"help": "What to keep: a share such as 0.11, or a number of examples such as 3000."},
     )
     num_clusters: int = field(default=100, metadata={"help": "S2L: number of clusters K."})
     variant: Literal["paper", "official"] = field(
@@ -80,7 +84,7 @@ def parse_budget(text: str | None, option: str = "--budget") -> int | float:
 def run(args: Sequence[str]) -> None:
     """Run the command with its arguments."""
     own = [*SelectArguments.__dataclass_fields__, *DatasetArguments.__dataclass_fields__]
-    parser = CommandParser("select", SUMMARY, (SelectArguments, DatasetArguments), own, EXAMPLES)
+    parser = CommandParser("select", SUMMARY, (SelectArguments, DatasetArguments), own, NEEDS, EXAMPLES)
     parsed = parser.parse(args)
     if parsed is None:
         return
@@ -122,7 +126,7 @@ def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) ->
         "--method random without --trace_dir": options.method == "random" and options.trace_dir is None,
     }
     if options.trace_dir is None and options.method != "random":
-        raise UsageError(f"the following arguments are required: --trace_dir (--method {options.method} reads a trace)")
+        raise UsageError(f"--method {options.method} needs --trace_dir, a trace that `hf-datasel record` wrote")
     for option, value in needs.items():
         if value and dataset_options.dataset is None:
             raise UsageError(f"{option} needs --dataset")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hf_datasel.cli import UsageError
-from hf_datasel.cli.parser import quiet_unless_terminal
+from hf_datasel.cli.console import quiet_unless_terminal
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
