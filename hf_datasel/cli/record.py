@@ -21,7 +21,6 @@ EXAMPLES = (
     "hf-datasel record --config record.yaml --num_checkpoints 12",
     "accelerate launch -m hf_datasel record --config record.yaml",
 )
-DEFAULT_NUM_CHECKPOINTS = 8
 
 
 @dataclass
@@ -32,8 +31,7 @@ class RecordArguments:
     num_checkpoints: int | None = field(
         default=None,
         metadata={
-            "help": f"Record at this many points, evenly spaced over training ({DEFAULT_NUM_CHECKPOINTS} if none of "
-            "the four options is given)."
+            "help": "Record at this many points, evenly spaced over training (8 if none of these four is given)."
         },
     )
     checkpoint_steps: list[int] | None = field(
@@ -50,25 +48,24 @@ class RecordArguments:
             "training computes anyway (nearly free, other evidence)."
         },
     )
-    tokens_per_batch: int | None = field(
-        default=None, metadata={"help": "Probe: tokens of a sweep's batch, padding included."}
+    tokens_per_batch: int = field(
+        default=8192, metadata={"help": "Probe: tokens of a sweep's batch, padding included."}
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace a trace that is there."})
 
     def recorder_arguments(self) -> dict[str, Any]:
         """The keyword arguments of `LossTrajectoryCallback`."""
         steps = self.checkpoint_steps
-        given: dict[str, Any] = {
+        return {
+            "output_dir": self.trace_dir,
             "num_checkpoints": self.num_checkpoints,
             "checkpoint_steps": steps[0] if steps is not None and len(steps) == 1 else steps,
             "checkpoint_epochs": self.checkpoint_epochs,
             "checkpoint_fractions": self.checkpoint_fractions,
+            "mode": self.mode,
+            "tokens_per_batch": self.tokens_per_batch,
+            "overwrite": self.overwrite,
         }
-        if all(value is None for value in given.values()):
-            given["num_checkpoints"] = DEFAULT_NUM_CHECKPOINTS
-        if self.tokens_per_batch is not None:
-            given["tokens_per_batch"] = self.tokens_per_batch
-        return {"output_dir": self.trace_dir, "mode": self.mode, "overwrite": self.overwrite, **given}
 
 
 def run(args: Sequence[str]) -> None:
@@ -90,8 +87,9 @@ def record(dataset_options: DatasetArguments, options: RecordArguments, training
     from hf_datasel import LossTrajectoryCallback, Trace
 
     model_options = model_arguments(model_args, training_args)
-    trainer = SFTTrainer(train_dataset=dataset_options.load(), **model_options)
-    trainer.add_callback(LossTrajectoryCallback(trainer, **options.recorder_arguments()))
+    dataset = dataset_options.load()
+    trainer = SFTTrainer(train_dataset=dataset, **model_options)
+    trainer.add_callback(LossTrajectoryCallback(trainer, dataset=dataset, **options.recorder_arguments()))
     trainer.train(resume_from_checkpoint=resume_from(training_args))
     trainer.save_model()
     trainer.accelerator.wait_for_everyone()
