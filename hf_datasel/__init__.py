@@ -1,0 +1,61 @@
+"""hf_datasel: which examples are worth training on?
+
+Watch a training run, turn what it saw into a selection, and get back a curated dataset or a trained model. Every public
+name is imported on first use, so `import hf_datasel` is quick and loads neither torch nor transformers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hf_datasel.version import __version__
+
+if TYPE_CHECKING:
+    from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, rows, strata
+    from hf_datasel.fingerprint import EXAMPLE_ID, DatasetFingerprint
+    from hf_datasel.selection import Selection
+    from hf_datasel.selectors import RandomSelector, S2LSelector, Selector, Strata
+    from hf_datasel.trace import Trace
+    from hf_datasel.training import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
+
+_HOMES = {
+    "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "rows", "strata"),
+    "hf_datasel.fingerprint": ("EXAMPLE_ID", "DatasetFingerprint"),
+    "hf_datasel.selection": ("Selection",),
+    "hf_datasel.selectors": ("RandomSelector", "S2LSelector", "Selector", "Strata"),
+    "hf_datasel.trace": ("Trace",),
+    "hf_datasel.training": ("LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "EXAMPLE_ID",
+    "DatasetFingerprint",
+    "LossTrajectoryCallback",
+    "RandomSelector",
+    "Rows",
+    "S2LSelector",
+    "SelectingSFTConfig",
+    "SelectingSFTTrainer",
+    "Selection",
+    "Selector",
+    "Strata",
+    "Trace",
+    "__version__",
+    "add_example_ids",
+    "annotate",
+    "dataset_fingerprint",
+    "rows",
+    "strata",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

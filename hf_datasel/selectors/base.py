@@ -1,0 +1,144 @@
+"""What every selector is: frozen hyperparameters, and `select(evidence) -> Selection`.
+
+`Selector.select` is the template: it checks the hyperparameters and the evidence, works out the candidates, calls the
+method's own `_choose`, and writes the provenance. A selector's file holds its paper and nothing else.
+
+Legend: M candidates, B budget.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_datasel.selection import Selection
+from hf_datasel.selectors.pool import Pool, Strata, gather_pool
+from hf_datasel.version import __version__
+
+LARGEST_SEED = 2**31 - 2  # faiss holds a seed in an int and trains with seed + 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a method decided: `kept` bool [M], and where it has them `scores` float32 [M], `clusters` int32 [M].
+
+    `details` goes into the provenance (anything JSON can hold); each of `notices` is also issued as a UserWarning.
+    """
+
+    kept: NDArray[np.bool_]
+    scores: NDArray[np.float32] | None = None
+    clusters: NDArray[np.int32] | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selector(ABC):
+    """Hyperparameters of a selection method; nothing is checked before `select`.
+
+    Args:
+        budget: how many examples to keep: an int, 1 .. M, or a float, a share of the candidates in (0, 1].
+        seed: of every random choice; global generators are neither read nor moved.
+    """
+
+    budget: int | float
+    seed: int = 42
+
+    name: ClassVar[str]
+    reads_values: ClassVar[bool] = True
+
+    def select(self, evidence: Any, *, strata: Strata | None = None, within: Selection | None = None) -> Selection:
+        """Choose examples.
+
+        Args:
+            evidence: a `Trace`. A method that reads no values also takes a dataset with example ids, or anything with
+                `ids` and `fingerprint`.
+            strata: a label for every candidate, where each label is to have its share.
+            within: choose among the rows that this Selection kept; its provenance comes first in the new one.
+
+        Returns:
+            A Selection of exactly the budget, the same whatever order the evidence's rows came in.
+
+        Raises:
+            TypeError: evidence of the wrong kind.
+            ValueError: a hyperparameter out of range, no candidates, an unmeasured value (example id and step named),
+                a candidate without a label, or evidence and `within` from different datasets.
+        """
+        self._check()
+        pool = gather_pool(evidence, strata, within, reads_values=self.reads_values, asker=type(self).__name__)
+        budget = self.resolve_budget(len(pool.ids))
+        choice = self._choose(pool, budget)
+        if int(np.count_nonzero(choice.kept)) != budget:
+            raise RuntimeError(
+                f"{type(self).__name__} kept {np.count_nonzero(choice.kept)} examples of a budget of {budget}."
+            )
+        for notice in choice.notices:
+            warnings.warn(notice, UserWarning, stacklevel=2)
+        step = {
+            "selector": self.name,
+            "config": asdict(self),
+            "num_candidates": len(pool.ids),
+            "num_kept": budget,
+            "evidence": pool.evidence,
+            "details": choice.details,
+            "warnings": list(choice.notices),
+            "versions": {"hf_datasel": __version__, "numpy": np.__version__},
+        }
+        return Selection(
+            candidate_ids=pool.ids,
+            kept=choice.kept,
+            scores=choice.scores,
+            clusters=choice.clusters,
+            fingerprint=pool.fingerprint,
+            provenance=(*(within.provenance if within is not None else ()), step),
+        )
+
+    def resolve_budget(self, num_candidates: int) -> int:
+        """The budget as a number of examples; a share is rounded to the nearest, halves up, and is at least 1.
+
+        Raises:
+            ValueError: it is no number, 0, negative, or more than there is.
+
+        Example:
+            >>> from hf_datasel.selectors import RandomSelector
+            >>> RandomSelector(budget=0.11).resolve_budget(1000), RandomSelector(budget=7).resolve_budget(1000)
+            (110, 7)
+        """
+        budget = self.budget
+        if isinstance(budget, numbers.Integral) and not isinstance(budget, bool):
+            if not 1 <= budget <= num_candidates:
+                raise ValueError(
+                    f"budget={budget} examples is out of range: there are {num_candidates} candidates, so pass an int from "
+                    f"1 to {num_candidates}, or a share as a float."
+                )
+            return int(budget)
+        if isinstance(budget, numbers.Real) and not isinstance(budget, (bool, np.bool_)) and 0 < budget <= 1:
+            return min(num_candidates, max(1, math.floor(float(budget) * num_candidates + 0.5)))
+        raise ValueError(
+            f"budget={budget!r} is no budget: pass an int, the number of examples to keep, or a float in (0, 1], their share."
+        )
+
+    def _check(self) -> None:
+        """Raise ValueError for a hyperparameter that is out of range; methods extend it with their own."""
+        self._require_int("seed", self.seed, 0, LARGEST_SEED)
+
+    def _require_int(self, option: str, value: Any, least: int, most: int | None = None) -> None:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            span = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise ValueError(f"{option}={value!r} of {type(self).__name__} must be an int {span}.")
+
+    def _require_one_of(self, option: str, value: Any, choices: tuple[str, ...]) -> None:
+        if value not in choices:
+            raise ValueError(f"{option}={value!r} of {type(self).__name__} must be one of {choices}.")
+
+    @abstractmethod
+    def _choose(self, pool: Pool, budget: int) -> Choice:
+        """The method itself: keep exactly `budget` of the pool's candidates."""

@@ -1,0 +1,152 @@
+"""S2L: keep examples whose losses, recorded while a small model trained, move in different ways.
+
+Yang, Mishra, Chiang, Mirzasoleiman, "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by
+Summarizing Training Trajectories of Small Models", NeurIPS 2024, arXiv 2403.07384. Algorithm 1, from loss trajectories on:
+
+    cluster the N x T trajectories by Euclidean k-means into C_1 .. C_K, ascending in size       (K = 100, 20 iterations)
+    for k = 1 .. K:
+        R_k = floor((B - |S|) / (K - k + 1))
+        S = S + C_k                                          if |C_k| <= R_k
+        S = S + R_k of C_k, uniformly without replacement    otherwise
+
+`variant="official"` adds what the authors' published code does beyond that: clusters of at most 2 examples stand aside
+until the others are used up, and faiss has its default seed, 1234, whatever `seed` is. It stratifies by source, so pass
+`strata`; in the paper's variant they are an option outside the paper, by the same rule: walk the strata in ascending size
+(ties by label), give each floor(what is left / strata left), take one that fits whole, and cluster inside the others.
+
+Where we differ from both: rows are put in the order of their ids first, so that the answer does not depend on how they
+arrived; every draw is seeded; K is lowered, with a warning, where there are fewer than K examples; an unmeasured loss is
+refused, where the official code reads it as 0; and there are transforms of the trajectories, off by default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_datasel.functional.allocation import allocate, group_members, sample_clusters
+from hf_datasel.functional.kmeans import cluster_rows
+from hf_datasel.functional.transforms import TRANSFORMS, transform_trajectories
+from hf_datasel.selectors.base import Choice, Selector
+from hf_datasel.selectors.pool import Pool
+
+OFFICIAL_FAISS_SEED = 1234
+OFFICIAL_TINY = 2
+# squares of differences of larger values, summed over hundreds of checkpoints, overflow float32
+LARGEST_VALUE = 1e17
+
+
+@dataclass(frozen=True, kw_only=True)
+class S2LSelector(Selector):
+    """Keep a subset spread evenly over clusters of loss trajectories.
+
+    Args:
+        budget: see `Selector`.
+        num_clusters: K, for each stratum where there are strata; the paper uses 100.
+        variant: "paper" (Algorithm 1) or "official" (the published code).
+        transform: of each trajectory before clustering: "none" (as published), "log" or "zscore".
+        seed: of the draws, and of k-means in the paper's variant.
+        num_iterations: of k-means; the paper uses 20.
+
+    The Selection has no scores; `clusters` numbers the clusters over all strata, -1 in a stratum that was not clustered
+    because all or none of it was taken.
+
+    Example:
+        >>> from hf_datasel import Trace
+        >>> losses = np.repeat([[3.0, 1.0], [3.0, 2.5]], [90, 10], axis=0)
+        >>> selection = S2LSelector(budget=20, num_clusters=2).select(Trace.from_arrays(range(100), losses))
+        >>> int((selection.ids >= 90).sum())
+        10
+    """
+
+    num_clusters: int = 100
+    variant: Literal["paper", "official"] = "paper"
+    transform: Literal["none", "log", "zscore"] = "none"
+    num_iterations: int = 20
+
+    name: ClassVar[str] = "s2l"
+
+    def _check(self) -> None:
+        super()._check()
+        self._require_int("num_clusters", self.num_clusters, 1)
+        self._require_int("num_iterations", self.num_iterations, 1)
+        self._require_one_of("variant", self.variant, ("paper", "official"))
+        self._require_one_of("transform", self.transform, TRANSFORMS)
+
+    def _choose(self, pool: Pool, budget: int) -> Choice:
+        generator = np.random.default_rng(self.seed)
+        kept = np.zeros(len(pool.ids), bool)
+        clusters = np.full(len(pool.ids), -1, np.int32)
+        strata = _walk(pool, budget)
+        used: list[dict[str, Any]] = []
+        num_clusters_so_far = 0
+        for name, members, quota in strata:
+            size = len(pool.ids) if members is None else len(members)
+            where: Any = slice(None) if members is None else members
+            num_clusters = 0
+            if members is not None and quota in (0, size):
+                kept[where] = quota == size
+            else:
+                num_clusters = min(self.num_clusters, size)
+                labels = self._cluster(pool, members, size, num_clusters)
+                tiny = OFFICIAL_TINY if self.variant == "official" else 0
+                kept[where] = sample_clusters(labels, num_clusters, quota, generator, tiny=tiny)
+                clusters[where] = labels + num_clusters_so_far
+            used.append({"stratum": name, "num_candidates": size, "num_kept": quota, "num_clusters": num_clusters})
+            num_clusters_so_far += num_clusters
+        return Choice(
+            kept, clusters=clusters, details={"strata": used, "faiss": _faiss_version()}, notices=self._notices(used)
+        )
+
+    def _cluster(
+        self, pool: Pool, members: NDArray[np.int64] | None, size: int, num_clusters: int
+    ) -> NDArray[np.int32]:
+        """Labels int32 [size] of the members' trajectories (all of the pool's where members is None)."""
+
+        def read(index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+            where = index if members is None else members[index]
+            rows = pool.read(where)
+            unfit = ~(np.abs(rows) < LARGEST_VALUE)
+            if self.transform == "log":
+                unfit |= rows < 0
+            if unfit.any():
+                row, t = np.argwhere(unfit)[0]
+                raise ValueError(
+                    f"{type(self).__name__} cannot use the value {rows[row, t]} of example {pool.ids[where][row]} at step "
+                    f"{pool.evidence['steps'][t]} (transform={self.transform!r}). Mend or leave out the example."
+                )
+            return transform_trajectories(rows, self.transform)
+
+        seed = OFFICIAL_FAISS_SEED if self.variant == "official" else int(self.seed)
+        return cluster_rows(
+            read, size, num_clusters=num_clusters, seed=seed, num_iterations=self.num_iterations
+        ).labels
+
+    def _notices(self, used: list[dict[str, Any]]) -> tuple[str, ...]:
+        clamped = [stratum for stratum in used if 0 < stratum["num_clusters"] < self.num_clusters]
+        if not clamped:
+            return ()
+        where = ", ".join(
+            f"{stratum['num_clusters']}" + (f" in {stratum['stratum']!r}" if stratum["stratum"] else "")
+            for stratum in clamped
+        )
+        return (f"num_clusters={self.num_clusters} is more than there are examples: it was lowered to {where}.",)
+
+
+def _walk(pool: Pool, budget: int) -> list[tuple[str | None, NDArray[np.int64] | None, int]]:
+    """Strata in ascending size, ties by label: name, members (positions in the pool, None for all of it), and quota."""
+    if pool.codes is None:
+        return [(None, None, budget)]
+    members = group_members(pool.codes, len(pool.stratum_names))
+    sizes = np.array([len(group) for group in members], np.int64)
+    quotas = allocate(sizes, budget)
+    return [(pool.stratum_names[code], members[code], int(quotas[code])) for code in np.argsort(sizes, kind="stable")]
+
+
+def _faiss_version() -> str:
+    import faiss
+
+    return str(faiss.__version__)
