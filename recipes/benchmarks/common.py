@@ -1,0 +1,110 @@
+"""What the benchmarks share: paired ratios with an interval, memory, the machine's class, and one JSON file a result.
+
+Only ratios of two things done in the same run are compared, in alternating order, because absolute times say more about
+the machine and its neighbours than about the code.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+BOOTSTRAP_SAMPLES = 10_000
+
+
+def machine_class() -> str:
+    """The kind of machine, as in "2-core x86-64 CPU, no GPU"."""
+    architecture = platform.machine().replace("_", "-").replace("AMD64", "x86-64")
+    gpu = "with GPU" if Path("/dev/nvidia0").exists() else "no GPU"
+    return f"{len(os.sched_getaffinity(0))}-core {architecture} CPU, {gpu}"
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Version of Python and of each package."""
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that `work` takes by `clock`; garbage is collected before, not during."""
+    gc.collect()
+    start = clock()
+    work()
+    return clock() - start
+
+
+def paired_ratios(
+    measured: Callable[[], object],
+    reference: Callable[[], object],
+    *,
+    num_pairs: int,
+    clock: Callable[[], float] = time.perf_counter,
+    warm_up: bool = True,
+) -> list[float]:
+    """Time of `measured` over time of `reference`, once a pair; which of them goes first alternates."""
+    if warm_up:
+        reference()
+        measured()
+    ratios = []
+    for pair in range(num_pairs):
+        if pair % 2:
+            below = timed(reference, clock)
+            above = timed(measured, clock)
+        else:
+            above = timed(measured, clock)
+            below = timed(reference, clock)
+        ratios.append(above / below)
+    return ratios
+
+
+def summary(ratios: Sequence[float], *, seed: int = 0, confidence: float = 0.95) -> dict[str, Any]:
+    """Median of the pairs with its percentile bootstrap interval, and the pairs themselves."""
+    table = np.asarray(ratios, np.float64)
+    drawn = np.random.default_rng(seed).choice(table, size=(BOOTSTRAP_SAMPLES, len(table)))
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(np.median(drawn, axis=1), [tail, 100 - tail])
+    return {
+        "median": round(float(np.median(table)), 4),
+        "interval": [round(float(low), 4), round(float(high), 4)],
+        "confidence": confidence,
+        "bootstrap_seed": seed,
+        "num_pairs": len(table),
+        "pairs": [round(float(ratio), 4) for ratio in table],
+    }
+
+
+def resident_bytes(which: str = "VmRSS") -> int:
+    """Resident memory of this process now (`VmRSS`) or at its peak (`VmHWM`), bytes; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{which}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {which}: this benchmark needs Linux.")
+
+
+def reset_peak() -> None:
+    """Forget the peak of resident memory so far; Linux only."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def write_result(name: str, result: dict[str, Any], *, packages: Sequence[str]) -> Path:
+    """Write `results/<name>.json` with the machine's class and versions, and return its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    content = {"benchmark": name, "machine": machine_class(), "versions": versions(*packages), **result}
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table."""
+    for row in (header, ["---"] * len(header), *rows):
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
