@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from hf_datasel.cli import UsageError
 from hf_datasel.cli.console import print_once, quiet_unless_terminal
 from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, save_rows
+from hf_datasel.selectors import SELECTORS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,9 +38,12 @@ class SelectArguments:
     trace_dir: str | None = field(
         default=None, metadata={"help": "The trace to select from; random selection can do with --dataset alone."}
     )
-    method: Literal["s2l", "random"] = field(
+    method: str = field(
         default="s2l",
-        metadata={"help": "s2l: spread the budget over clusters of loss trajectories; random: baseline."},
+        metadata={
+            "choices": sorted(SELECTORS),
+            "help": "s2l: spread the budget over clusters of loss trajectories; random: a baseline.",
+        },
     )
     budget: str | None = field(
         default=None,
@@ -103,18 +107,9 @@ def run(args: Sequence[str]) -> None:
 
 def make_selector(options: SelectArguments) -> Selector:
     """The selector that the options name."""
-    from hf_datasel import RandomSelector, S2LSelector
-
-    budget = parse_budget(options.budget)
-    if options.method == "random":
-        return RandomSelector(budget=budget, seed=options.seed)
-    return S2LSelector(
-        budget=budget,
-        num_clusters=options.num_clusters,
-        variant=options.variant,
-        transform=options.transform,
-        seed=options.seed,
-    )
+    selector = SELECTORS[options.method]
+    own = {item.name: getattr(options, item.name) for item in fields(selector) if hasattr(options, item.name)}
+    return selector(**{**own, "budget": parse_budget(options.budget)})
 
 
 def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) -> Dataset | None:
@@ -123,9 +118,9 @@ def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) ->
     needs = {
         "--strata_column": options.strata_column,
         "--curated_dir": options.curated_dir,
-        "--method random without --trace_dir": options.method == "random" and options.trace_dir is None,
+        f"--method {options.method} without --trace_dir": options.trace_dir is None,
     }
-    if options.trace_dir is None and options.method != "random":
+    if options.trace_dir is None and SELECTORS[options.method].reads_values:
         raise UsageError(f"--method {options.method} needs --trace_dir, a trace that `hf-datasel record` wrote")
     for option, value in needs.items():
         if value and dataset_options.dataset is None:

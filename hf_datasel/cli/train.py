@@ -1,0 +1,70 @@
+"""`hf-datasel train`: select and fine-tune in one call, with `SelectingSFTTrainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from hf_datasel.cli.console import print_once
+from hf_datasel.cli.parser import CommandParser
+from hf_datasel.cli.rows import DatasetArguments, load_rows
+from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
+
+SUMMARY = (
+    "Record on a proxy, select, and fine-tune the model on the selection, in one call; or fine-tune on a selection "
+    "that `hf-datasel select` wrote (--selection_path). Checkpoints carry the selection and resume exactly."
+)
+NEEDS = "--dataset DATA --model_name_or_path MODEL"
+EXAMPLES = (
+    "hf-datasel train --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --output_dir out \\\n"
+    "      --proxy_model EleutherAI/pythia-70m --selection_budget 0.11",
+    "hf-datasel train --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --output_dir out \\\n"
+    "      --selection_path selection",
+    "accelerate launch -m hf_datasel train --config train.yaml",
+)
+
+
+@dataclass
+class TrainArguments:
+    """Options of `hf-datasel train` beside those of `SelectingSFTConfig`."""
+
+    eval_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Evaluated as --eval_strategy says, never selected from; given as --dataset is."},
+    )
+    eval_split: str = field(default="test", metadata={"help": "Split of --eval_dataset, where it has several."})
+
+
+def run(args: Sequence[str]) -> None:
+    """Run the command with its arguments."""
+    from trl import ModelConfig, SFTConfig
+
+    from hf_datasel import SelectingSFTConfig
+
+    of_trl = {item.name for item in fields(SFTConfig)}
+    selecting = [item.name for item in fields(SelectingSFTConfig) if item.name not in of_trl]
+    own = [*DatasetArguments.__dataclass_fields__, *TrainArguments.__dataclass_fields__, *selecting]
+    types = (DatasetArguments, TrainArguments, SelectingSFTConfig, ModelConfig)
+    parser = CommandParser("train", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
+    parsed = parser.parse(args)
+    if parsed is not None:
+        train(*parsed)
+
+
+def train(dataset_options: DatasetArguments, options: TrainArguments, training_args: Any, model_args: Any) -> None:
+    """Select, train on the selection, and save the model."""
+    from hf_datasel import SelectingSFTTrainer
+
+    model_options = model_arguments(model_args, training_args)
+    dataset = dataset_options.load()
+    held_out = load_rows(options.eval_dataset, split=options.eval_split) if options.eval_dataset is not None else None
+    trainer = SelectingSFTTrainer(train_dataset=dataset, eval_dataset=held_out, **model_options)
+    trainer.train(resume_from_checkpoint=resume_from(training_args))
+    trainer.save_model()
+    selection = trainer.selection
+    print_once(
+        f"trained on {len(selection):,} of {len(dataset):,} examples for {trainer.state.global_step:,} steps: "
+        f"{training_args.output_dir}"
+    )
+    trainer.end()
