@@ -1,0 +1,7 @@
+"""Hooks into Transformers and TRL: recording in training, and training on what was selected."""
+
+from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
+from hf_datasel.training.selecting_trainer import SelectingSFTTrainer
+
+__all__ = ["LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"]

@@ -1,0 +1,74 @@
+"""One process's Selection to all, as plain bytes: arrays without pickle, and JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+from hf_datasel.fingerprint import DatasetFingerprint
+from hf_datasel.selection import Selection
+
+ARRAYS = ("candidate_ids", "kept", "scores", "clusters")
+
+
+def select_once(accelerator: Accelerator, select: Callable[[], Selection]) -> Selection:
+    """Run ``select`` on the main process and give its Selection to all.
+
+    Raises:
+        RuntimeError: on the other processes, where the main process failed; there the error itself is raised.
+    """
+    if accelerator.num_processes == 1:
+        return select()
+    payload, failure = b"", None
+    if accelerator.is_main_process:
+        try:
+            payload = to_bytes(select())
+        except Exception as error:  # told to the other processes below, then raised: they would wait for ever
+            failure = error
+    received = _broadcast_bytes(accelerator, payload)
+    if failure is not None:
+        raise failure
+    if not received:
+        raise RuntimeError("Selecting failed on the main process; its error is printed there.")
+    return from_bytes(received)
+
+
+def to_bytes(selection: Selection) -> bytes:
+    """A Selection as the bytes of an ``.npz`` file without objects."""
+    about = {
+        "fingerprint": None if selection.fingerprint is None else selection.fingerprint.to_dict(),
+        "provenance": list(selection.provenance),
+    }
+    arrays = {name: getattr(selection, name) for name in ARRAYS if getattr(selection, name) is not None}
+    file = io.BytesIO()
+    np.savez(file, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
+    return file.getvalue()
+
+
+def from_bytes(payload: bytes) -> Selection:
+    """The inverse of :func:`to_bytes`."""
+    with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
+        about = json.loads(stored["about"].tobytes())
+        arrays = {name: stored[name] for name in ARRAYS if name in stored}
+    source = about["fingerprint"]
+    return Selection(
+        **arrays,
+        fingerprint=None if source is None else DatasetFingerprint.from_dict(source),
+        provenance=tuple(about["provenance"]),
+    )
+
+
+def _broadcast_bytes(accelerator: Accelerator, payload: bytes) -> bytes:
+    length = broadcast(torch.tensor([len(payload)], device=accelerator.device))
+    buffer = torch.zeros(int(length), dtype=torch.uint8, device=accelerator.device)
+    if accelerator.is_main_process and payload:
+        buffer.copy_(torch.frombuffer(bytearray(payload), dtype=torch.uint8))
+    if not len(buffer):
+        return b""
+    return broadcast(buffer).cpu().numpy().tobytes()

@@ -1,0 +1,116 @@
+"""SelectingSFTConfig: SFTConfig and what is to be selected, how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl import SFTConfig
+
+
+@dataclass
+class SelectingSFTConfig(SFTConfig):
+    """Configuration of :class:`~hf_datasel.SelectingSFTTrainer`: every field of ``trl.SFTConfig``, and these.
+
+    Args:
+        selection_method: name of a selector: "s2l" or "random".
+        selection_budget: a share of the examples in (0, 1], or a number of examples above 1. The paper keeps 0.11.
+        selection_seed: of the selector.
+        selection_num_clusters: K of S2L. The paper takes 100.
+        selection_variant: "paper" (Algorithm 1) or "official" (what the released code does).
+        selection_transform: of the trajectories before clustering: "none" (published), "log" or "zscore".
+        selection_strata_column: select within the groups of this column.
+        selection_num_checkpoints: points of a trajectory, evenly spaced.
+        selection_mode: "probe" (exact sweeps, as published) or "in_run" (losses of the training forward).
+        selection_tokens_per_batch: padded tokens of a sweep's batch on one process.
+        selection_path: a saved Selection to train on; nothing is recorded or selected then.
+        selection_same_steps: take as many optimiser steps on the selection as the whole set would have taken.
+        selection_every: select again every so many epochs, from the losses of the model being trained.
+        selection_continue: without a proxy, go on from the warmed-up weights instead of the initial ones.
+        selection_overwrite: throw away what a run of other settings left in ``output_dir``.
+        proxy_model: name or path of the proxy model. Without one, a copy of the model itself is trained as a warm-up.
+        proxy_model_init_kwargs: for ``from_pretrained`` of the proxy.
+        proxy_training_args: SFTConfig fields that differ in the proxy stage, such as ``{"num_train_epochs": 3}``.
+    """
+
+    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, "proxy_model_init_kwargs", "proxy_training_args"]
+
+    selection_method: str = field(
+        default="s2l", metadata={"help": "Selector: 's2l' (clusters of loss trajectories) or 'random'."}
+    )
+    selection_budget: float = field(
+        default=0.11,
+        metadata={"help": "Share of the examples to keep, in (0, 1], or their number if above 1."},
+    )
+    selection_seed: int = field(default=42, metadata={"help": "Seed of the selector."})
+    selection_num_clusters: int = field(default=100, metadata={"help": "Number of trajectory clusters K of S2L."})
+    selection_variant: str = field(
+        default="paper", metadata={"help": "S2L as in the 'paper' (Algorithm 1) or as the 'official' code does it."}
+    )
+    selection_transform: str = field(
+        default="none", metadata={"help": "Transform of the trajectories: 'none' (published), 'log' or 'zscore'."}
+    )
+    selection_strata_column: str | None = field(
+        default=None, metadata={"help": "Select within the groups of this dataset column, as in 'source'."}
+    )
+    selection_num_checkpoints: int = field(
+        default=8, metadata={"help": "Points of a loss trajectory, evenly spaced over the proxy's training."}
+    )
+    selection_mode: str = field(
+        default="probe",
+        metadata={
+            "help": "'probe': exact sweeps, as published. 'in_run': losses of the training forward, nearly free."
+        },
+    )
+    selection_tokens_per_batch: int = field(
+        default=8192, metadata={"help": "Padded tokens of a sweep's batch on one process."}
+    )
+    selection_path: str | None = field(
+        default=None, metadata={"help": "Train on this saved Selection instead of making one."}
+    )
+    selection_same_steps: bool = field(
+        default=False, metadata={"help": "Take as many optimiser steps as training on everything would have taken."}
+    )
+    selection_every: int | None = field(
+        default=None, metadata={"help": "Select again every so many epochs, from the losses of the model in training."}
+    )
+    selection_continue: bool = field(
+        default=False,
+        metadata={"help": "Without a proxy model: train on from the warmed-up weights, not from the initial ones."},
+    )
+    selection_overwrite: bool = field(
+        default=False, metadata={"help": "Throw away what a run of other settings left in output_dir."}
+    )
+    proxy_model: str | None = field(
+        default=None,
+        metadata={"help": "Name or path of a small proxy model. Without one a copy of the model itself is warmed up."},
+    )
+    proxy_model_init_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "JSON of keyword arguments for loading the proxy model."}
+    )
+    proxy_training_args: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "JSON of SFTConfig fields that differ in the proxy stage."}
+    )
+
+    @property
+    def budget(self) -> int | float:
+        """``selection_budget`` as selectors take it: an int above 1, else a share."""
+        value = self.selection_budget
+        if isinstance(value, float) and value > 1 and value.is_integer():
+            return int(value)
+        return value
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.selection_every is not None and self.selection_every < 1:
+            raise ValueError(f"selection_every={self.selection_every} must be a whole number of epochs, at least 1.")
+        if self.selection_every is not None and self.packing:
+            raise ValueError(
+                "selection_every changes which rows are trained on between epochs, but packing=True has merged them: "
+                "use packing=False, or select once."
+            )
+        if self.selection_continue and self.proxy_model is not None:
+            raise ValueError(
+                f"selection_continue=True trains on from the warm-up of the model itself, but proxy_model="
+                f"'{self.proxy_model}' is what is trained first: leave one of them out."
+            )

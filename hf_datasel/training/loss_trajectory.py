@@ -1,0 +1,130 @@
+"""LossTrajectoryCallback: record every example's loss while a Trainer trains.
+
+The callback only passes the Trainer's events on. What is recorded stands in ``functional/losses.py``, how it is seen in
+``probe.py`` (exact sweeps) and ``in_run.py`` (training's own forward), when in ``schedule.py``, what is refused in
+``refusals.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hf_datasel.training.in_run_recorder import InRunRecorder
+from hf_datasel.training.probe_recorder import ProbeRecorder
+from hf_datasel.training.recording import Recording
+from hf_datasel.training.refusals import refuse_unrecordable
+from hf_datasel.training.schedule import CheckpointSchedule, Mode
+
+DEFAULT_CHECKPOINTS = 8
+
+
+class LossTrajectoryCallback(TrainerCallback):
+    """Record the loss of every training example at several points of a training run, as a :class:`~hf_datasel.Trace`.
+
+    Training itself is unchanged, bit for bit. Works with any ``transformers.Trainer`` of a causal language model and with
+    ``trl.SFTTrainer``, on one process or several (DDP).
+
+    Args:
+        trainer: built, not yet training; its ``train_dataset`` carries ``example_id`` (:func:`hf_datasel.add_example_ids`).
+        output_dir: directory of the Trace. A run that was killed continues it when the trainer resumes.
+        num_checkpoints: points of a trajectory, evenly spaced to the end of training. 8 if nothing else is given.
+        checkpoint_steps: instead: every so many optimiser steps, or a list of steps.
+        checkpoint_epochs: instead: every so many epochs.
+        checkpoint_fractions: instead: fractions of training in (0, 1].
+        mode: ``"probe"`` scores all examples at each point, without dropout, as S2L does; a sweep costs about a fifth to a
+            third of an epoch. ``"in_run"`` keeps the losses of training's own forward: nearly free, but other evidence (one
+            point a visit, each at its own step, dropout on), so no checkpoint option applies.
+        dataset: what the trainer was built from, with ids. Needed with packing, which drops them; otherwise it lets the
+            Trace name the rows the trainer dropped because truncation left them without a label.
+        tokens_per_batch: padded tokens of a probe's batch on one process.
+        overwrite: replace a finished Trace at ``output_dir``.
+
+    Raises:
+        ValueError: losses could not be recorded rightly (packing that splits examples, FSDP, a fused loss without
+            logits, ...), or options that do not fit; named, with the way out.
+        FileExistsError: at the start of training, when ``output_dir`` holds a finished Trace.
+
+    Example::
+
+        trainer = SFTTrainer(model=proxy, args=args, train_dataset=add_example_ids(dataset))
+        trainer.add_callback(LossTrajectoryCallback(trainer, output_dir="trace", num_checkpoints=8))
+        trainer.train()
+        trace = Trace.load("trace")
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        output_dir: str | os.PathLike[str],
+        *,
+        num_checkpoints: int | None = None,
+        checkpoint_steps: int | Sequence[int] | None = None,
+        checkpoint_epochs: float | None = None,
+        checkpoint_fractions: Sequence[float] | None = None,
+        mode: Mode = "probe",
+        dataset: Dataset | IterableDataset | None = None,
+        tokens_per_batch: int = 8192,
+        overwrite: bool = False,
+    ) -> None:
+        refuse_unrecordable(trainer, mode, has_source=dataset is not None)
+        points = (num_checkpoints, checkpoint_steps, checkpoint_epochs, checkpoint_fractions)
+        unset = all(point is None for point in points)
+        if mode == "in_run" and not unset:
+            raise ValueError(
+                "mode='in_run' records one point at every visit of an example, so num_checkpoints, checkpoint_steps, "
+                "checkpoint_epochs and checkpoint_fractions do not apply: leave them out, or use mode='probe'."
+            )
+        self.trainer = trainer
+        self.output_dir = Path(output_dir)
+        self.mode = mode
+        self.recorder: ProbeRecorder | InRunRecorder
+        schedule = CheckpointSchedule(DEFAULT_CHECKPOINTS) if unset else CheckpointSchedule(*points)
+        recording = Recording(trainer, self.output_dir, dataset, overwrite)
+        if mode == "probe":
+            self.recorder = ProbeRecorder(recording, schedule, tokens_per_batch)
+        else:
+            self.recorder = InRunRecorder(recording)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Make the Trace, or continue that of a run that was killed."""
+        self.recorder.begin(state, kwargs.get("train_dataloader"))
+        self.trainer.accelerator.wait_for_everyone()
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell the recorder."""
+        self.recorder.epoch_begin()
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell the recorder, while the step's learning rate still stands."""
+        self.recorder.before_optimizer_step()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Record, if this step is a checkpoint."""
+        self.recorder.step_end(state, control)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell the recorder."""
+        self.recorder.epoch_end()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Finish the Trace."""
+        self.recorder.end()
+        self.trainer.accelerator.wait_for_everyone()

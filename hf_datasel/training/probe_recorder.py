@@ -1,0 +1,120 @@
+"""Recording by sweeps: at each planned step, one column of a Trace."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from transformers import TrainerControl, TrainerState
+
+from hf_datasel.trace import Trace
+from hf_datasel.training.describe import describe_run
+from hf_datasel.training.probe import Probe
+from hf_datasel.training.recording import UNLABELLED, Recording
+from hf_datasel.training.schedule import CheckpointSchedule
+
+
+class ProbeRecorder:
+    """Sweep all examples at the steps of a schedule; only the main process holds the Trace.
+
+    A run that was killed is continued: columns past the weight checkpoint it resumes from are dropped and recorded
+    again, so that the Trace comes out the same, bit for bit.
+    """
+
+    def __init__(self, recording: Recording, schedule: CheckpointSchedule, tokens_per_batch: int) -> None:
+        self._recording = recording
+        self._schedule = schedule
+        self._probe = Probe(recording.trainer, recording.examples, tokens_per_batch)
+        self._steps: list[int] = []
+        self._trace: Trace | None = None
+        self._learning_rate = math.nan
+
+    def begin(self, state: TrainerState, train_dataloader: Any) -> None:
+        """Plan the steps; make the Trace or continue it."""
+        self._steps = self._planned_steps(state, train_dataloader)
+        if self._recording.trainer.is_world_process_zero():
+            info = {"checkpoint_steps": self._steps}
+            if self._recording.exists:
+                self._trace = self._continued(state.global_step, info)
+            else:
+                self._require_start(state.global_step)
+                self._trace = self._recording.create(self._probe.ids, "probe", len(self._steps), info)
+
+    def before_optimizer_step(self) -> None:
+        """Read the learning rate of the step about to be taken."""
+        self._learning_rate = float(self._recording.trainer.optimizer.param_groups[0]["lr"])
+
+    def step_end(self, state: TrainerState, control: TrainerControl) -> None:
+        """Sweep if this step is planned."""
+        if state.global_step not in self._steps:
+            return
+        number = self._steps.index(state.global_step) + 1
+        values = self._probe.sweep(f"Probing losses ({number}/{len(self._steps)})")
+        if self._trace is not None:
+            if self._trace.num_checkpoints == 0:
+                self._recording.mark(self._trace, self._probe.ids[self._probe.num_labels == 0], UNLABELLED)
+            self._recording.write(
+                self._trace,
+                self._probe.ids,
+                values,
+                step=state.global_step,
+                epoch=float(state.epoch or math.nan),
+                learning_rate=self._learning_rate,
+            )
+        self._recording.trainer.accelerator.wait_for_everyone()
+
+    def epoch_begin(self) -> None:
+        """Nothing: a sweep does not depend on epochs."""
+
+    def epoch_end(self) -> None:
+        """Nothing: columns are durable when written."""
+
+    def end(self) -> None:
+        """Mark the Trace as finished."""
+        if self._trace is not None:
+            self._trace.finish()
+
+    def _planned_steps(self, state: TrainerState, dataloader: Any) -> list[int]:
+        trainer = self._recording.trainer
+        if not self._recording.streaming:
+            per_epoch = math.ceil(len(dataloader) / trainer.args.gradient_accumulation_steps)
+            return self._schedule.steps(state.max_steps, per_epoch)
+        if self._schedule.checkpoint_epochs is not None:
+            raise ValueError(
+                "checkpoint_epochs needs an epoch's length, which a stream does not tell: use num_checkpoints, "
+                "checkpoint_steps or checkpoint_fractions."
+            )
+        return self._schedule.steps(state.max_steps, state.max_steps)
+
+    def _continued(self, global_step: int, info: dict[str, Any]) -> Trace:
+        where = self._recording.output_dir
+        trace = Trace.open(where)
+        if global_step == 0 and trace.complete:
+            raise FileExistsError(
+                f"{where} holds a finished Trace: choose another output_dir, or pass overwrite=True."
+            )
+        same_run = trace.info == {**describe_run(self._recording.trainer), **info}
+        if not same_run or not np.array_equal(trace.ids, self._recording.source_ids(self._probe.ids)):
+            raise ValueError(
+                f"{where} holds a Trace of another run (other examples, model, versions or checkpoint steps): choose "
+                "another output_dir, or pass overwrite=True."
+            )
+        trace.drop_after(global_step)
+        passed = [step for step in self._steps if step <= global_step]
+        if trace.steps.tolist() != passed:
+            raise ValueError(
+                f"The run resumes at step {global_step}, but the Trace in {where} has the steps "
+                f"{trace.steps.tolist()} of {passed}: a missing point cannot be recorded any more. Start training "
+                "again, or resume from an earlier checkpoint."
+            )
+        return trace
+
+    def _require_start(self, global_step: int) -> None:
+        passed = [step for step in self._steps if step <= global_step]
+        if passed:
+            raise ValueError(
+                f"The run resumes at step {global_step}, past checkpoint step {passed[0]}, but "
+                f"{self._recording.output_dir} holds no Trace to continue: start training again, or give the "
+                "output_dir of the run that was killed."
+            )

@@ -1,0 +1,217 @@
+"""SelectingSFTTrainer: select, then train on what was chosen, in one call."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from peft import PeftConfig
+from transformers import DataCollator, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTTrainer
+
+from hf_datasel.data import add_example_ids
+from hf_datasel.selection import Selection
+from hf_datasel.selectors import SELECTORS
+from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.proxy import (
+    load_trainable,
+    make_proxy_trainer,
+    proxy_args,
+    proxy_tokenizer,
+    require_readable,
+    warm_up_copy,
+)
+from hf_datasel.training.reselect import Reselection
+from hf_datasel.training.selection_metrics import SelectionMetricsCallback
+from hf_datasel.training.stage import SelectionStage, make_selector
+
+S2L_PAPER = {
+    "title": "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing Training "
+    "Trajectories of Small Models",
+    "id": "2403.07384",
+    "citation": "@inproceedings{yang2024smalltolarge,\n"
+    "    title     = {{SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing "
+    "Training Trajectories of Small Models}},\n"
+    "    author    = {Yang, Yu and Mishra, Siddhartha and Chiang, Jeffrey and Mirzasoleiman, Baharan},\n"
+    "    booktitle = {Advances in Neural Information Processing Systems},\n"
+    "    year      = 2024\n"
+    "}",
+}
+PAPERS = {"s2l": S2L_PAPER, "random": {}}
+
+
+class SelectingSFTTrainer(SFTTrainer):
+    """An SFTTrainer that first selects the examples worth training on.
+
+    ``train()`` runs a selection stage (a proxy model is trained on everything while its losses are recorded, then a
+    selector chooses), and then ``SFTTrainer.train`` on what was chosen, exactly as an SFTTrainer given
+    ``selection.apply(dataset)`` would. The Selection is saved in ``output_dir/selection`` and inside every checkpoint;
+    a killed run resumes where it stopped, in either part. The evaluation set is left alone.
+
+    Args:
+        model: the model to train: name, path or object.
+        args: a :class:`SelectingSFTConfig`.
+        data_collator: as in SFTTrainer.
+        train_dataset: everything there is to select from, in any of TRL's text formats. Ids are added if it has none.
+        eval_dataset: as in SFTTrainer; nothing is selected from it.
+        processing_class: tokenizer of ``model``.
+        proxy_model: a proxy as an object; by name or path it is ``args.proxy_model``. Without either, a copy of the
+            model itself is trained as a warm-up, in addition to the model's own memory.
+        proxy_processing_class: tokenizer of the proxy; its own by default.
+        proxy_peft_config: train the proxy with this adapter.
+        selection: train on this Selection; nothing is recorded or selected then.
+        **kwargs: everything else SFTTrainer takes.
+
+    Attributes:
+        selection: the Selection, once made.
+
+    Raises:
+        TypeError: ``args`` is not a SelectingSFTConfig.
+        ValueError: options that do not fit each other, or a proxy that cannot read the data.
+
+    Example::
+
+        trainer = SelectingSFTTrainer(
+            model="Qwen/Qwen3-8B",
+            args=SelectingSFTConfig(output_dir="out", proxy_model="EleutherAI/pythia-70m", selection_budget=0.11),
+            train_dataset=dataset,
+        )
+        trainer.train()
+    """
+
+    _tag_names = ["trl", "sft", "hf-datasel"]
+    _name = "SelectingSFT"
+    _paper = S2L_PAPER
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        args: SelectingSFTConfig | None = None,
+        data_collator: DataCollator | None = None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        eval_dataset: Any = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        *,
+        proxy_model: PreTrainedModel | None = None,
+        proxy_processing_class: PreTrainedTokenizerBase | None = None,
+        proxy_peft_config: PeftConfig | None = None,
+        selection: Selection | str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            args = SelectingSFTConfig(f"{name.rstrip('/').split('/')[-1] or 'model'}-SelectingSFT")
+        if not isinstance(args, SelectingSFTConfig):
+            raise TypeError(f"args must be a SelectingSFTConfig, not {type(args).__name__}: it says what to select.")
+        if train_dataset is None:
+            raise ValueError("`train_dataset` is required: it is what examples are selected from.")
+        if proxy_model is not None and (args.proxy_model is not None or args.selection_continue):
+            raise ValueError(
+                "proxy_model is given as an object, so args.proxy_model and args.selection_continue cannot be set."
+            )
+        self.selection: Selection | None = None
+        self._given = args.selection_path if selection is None else selection
+        self._source = add_example_ids(train_dataset)
+        self._proxy = proxy_model if proxy_model is not None else args.proxy_model
+        self._proxy_peft_config = proxy_peft_config
+        self._proxy_options = {"formatting_func": kwargs.get("formatting_func")}
+        self._reselection: Reselection | None = None
+        make_selector(args)  # unknown method or option: say so before anything is loaded
+        if args.selection_every is not None and isinstance(train_dataset, IterableDataset):
+            raise ValueError("selection_every needs rows that can be picked by number, which a stream does not have.")
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=self._source,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        self._paper = PAPERS.get(args.selection_method, {})
+        if self._proxy is not None and SELECTORS[args.selection_method].reads_values and self._given is None:
+            self._proxy_tokenizer = proxy_tokenizer(self._proxy, proxy_processing_class, self.processing_class)
+            sample = [row for row, _ in zip(self._source, range(32), strict=False)]
+            require_readable(self._proxy, self._proxy_tokenizer, sample, args.dataset_text_field)
+        self.add_callback(SelectionMetricsCallback(self))
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Select (or take up the Selection of the checkpoint), then train; returns what ``SFTTrainer.train`` returns."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir)
+            if resume_from_checkpoint is None:
+                raise ValueError(f"No valid checkpoint found in output directory ({self.args.output_dir})")
+        self.selection = self._get_selection(resume_from_checkpoint or None)
+        self._train_on(self.selection)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _get_selection(self, checkpoint: str | None) -> Selection:
+        if checkpoint is not None:
+            saved = os.path.join(checkpoint, "selection")
+            if not os.path.isdir(saved):
+                raise ValueError(
+                    f"{checkpoint} holds no Selection, so it was not made by SelectingSFTTrainer: resume it with SFTTrainer, "
+                    "or start again."
+                )
+            return Selection.load(saved)
+        if self._given is not None:
+            return self._given if isinstance(self._given, Selection) else Selection.load(self._given)
+        stage = SelectionStage(self.args, self.accelerator, self._source, self._describe_proxy())
+        selection = stage.run(self._make_proxy_trainer)
+        if self.args.selection_continue:
+            load_trainable(self.model, stage.weights_path)
+        return selection
+
+    def _train_on(self, selection: Selection) -> None:
+        """Put the chosen rows in place of all rows."""
+        if self.args.selection_same_steps and self.args.max_steps <= 0:
+            self.args.max_steps = self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+        if self.args.selection_every is None:
+            self.train_dataset = self._prepare_dataset(
+                selection.apply(self._source),
+                self.processing_class,
+                self.args,
+                self.args.packing,
+                self._formatting_func,
+                "train",
+            )
+        elif self._reselection is None:
+            self._reselection = Reselection(self, selection)
+            self.add_callback(self._reselection)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
+        if self._reselection is not None and (train_dataset is None or len(train_dataset) == len(self.train_dataset)):
+            return self._reselection.sampler
+        return super()._get_train_sampler(train_dataset)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # Before the weights: trainer_state.json comes last, and a checkpoint without it is never resumed from.
+        if self.selection is not None and self.args.should_save:
+            folder = os.path.join(self._get_output_dir(trial=trial), f"checkpoint-{self.state.global_step}")
+            os.makedirs(folder, exist_ok=True)
+            self.selection.save(os.path.join(folder, "selection"), overwrite=True)
+        super()._save_checkpoint(model, trial)
+
+    def _describe_proxy(self) -> dict[str, Any]:
+        if isinstance(self._proxy, str):
+            about: dict[str, Any] = {"name": self._proxy}
+        else:
+            config = (self.model if self._proxy is None else self._proxy).config
+            about = {"name": config._name_or_path, "model_type": config.model_type, "warm_up": self._proxy is None}
+        return {
+            **about,
+            "training_args": self.args.proxy_training_args,
+            "init_kwargs": self.args.proxy_model_init_kwargs,
+        }
+
+    def _make_proxy_trainer(self, output_dir: str) -> SFTTrainer:
+        options: dict[str, Any] = dict(self._proxy_options)
+        args = proxy_args(self.args, output_dir)
+        if self._proxy is None:
+            twin = warm_up_copy(self.model)
+            return make_proxy_trainer(args, twin, self._source, self.processing_class, **options)
+        return make_proxy_trainer(
+            args, self._proxy, self._source, self._proxy_tokenizer, peft_config=self._proxy_peft_config, **options
+        )

@@ -1,0 +1,185 @@
+"""The selection stage: from a dataset to a Selection, resumable, before the training proper.
+
+output_dir/
+  selection/          the Selection
+  selection_stage/
+    stage.json        what settings this stage belongs to
+    trace/            the Trace (a method that reads no losses makes none)
+    proxy/            the proxy's weight checkpoints, removed when the Trace is finished
+    warm_up.safetensors    weights to go on from, with selection_continue
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
+from trl import SFTTrainer
+
+from hf_datasel.data import rows, strata
+from hf_datasel.example_ids import stamped_fingerprint
+from hf_datasel.selection import Selection
+from hf_datasel.selectors import SELECTORS, Selector
+from hf_datasel.storage import write_json
+from hf_datasel.trace import Trace
+from hf_datasel.training.broadcast import select_once
+from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.describe import versions
+from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
+from hf_datasel.training.proxy import save_trainable
+from hf_datasel.training.state import preserved_rng
+
+logger = logging.get_logger(__name__)
+
+
+def make_selector(args: SelectingSFTConfig, budget: int | float | None = None, **changes: Any) -> Selector:
+    """The selector that the ``selection_*`` fields describe.
+
+    Raises:
+        ValueError: no selector of that name; lists those there are.
+    """
+    if args.selection_method not in SELECTORS:
+        raise ValueError(
+            f"selection_method='{args.selection_method}' is not known; choose one of {sorted(SELECTORS)}."
+        )
+    selector = SELECTORS[args.selection_method]
+    options = {name: getattr(args, f"selection_{name}", None) for name in (field.name for field in fields(selector))}
+    options = {name: value for name, value in options.items() if value is not None}
+    return selector(**{**options, "budget": args.budget if budget is None else budget, **changes})
+
+
+class SelectionStage:
+    """Make a Selection for a run, or find the one it made before it was killed.
+
+    Args:
+        args: of the run.
+        accelerator: of the run.
+        dataset: with example ids, not tokenised.
+        proxy: what the proxy is, as far as JSON can say, so that a stage of another proxy is not taken for this one.
+    """
+
+    def __init__(
+        self, args: SelectingSFTConfig, accelerator: Accelerator, dataset: Any, proxy: dict[str, Any]
+    ) -> None:
+        self.args = args
+        self.accelerator = accelerator
+        self.dataset = dataset
+        self.selector = make_selector(args)
+        self.selection_dir = Path(args.output_dir) / "selection"
+        self.directory = Path(args.output_dir) / "selection_stage"
+        self.trace_dir = self.directory / "trace"
+        self.proxy_dir = self.directory / "proxy"
+        self.weights_path = self.directory / "warm_up.safetensors"
+        fingerprint = stamped_fingerprint(dataset)
+        self._settings = {
+            "selector": {
+                "name": self.selector.name,
+                **{f.name: getattr(self.selector, f.name) for f in fields(self.selector)},
+            },
+            "strata_column": args.selection_strata_column,
+            "num_checkpoints": args.selection_num_checkpoints,
+            "mode": args.selection_mode,
+            "proxy": proxy,
+            "continue": args.selection_continue,
+            "dataset": None if fingerprint is None else fingerprint.to_dict(),
+            "versions": versions(),
+        }
+
+    def run(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> Selection:
+        """Record if need be, select on the main process, save, and give the Selection to all processes.
+
+        Args:
+            make_proxy_trainer: builds the trainer to record, given its output directory; called only when needed.
+
+        Raises:
+            ValueError: ``output_dir`` holds a stage of other settings.
+        """
+        self._claim()
+        if (self.selection_dir / "manifest.json").exists():
+            logger.info(f"Taking the Selection made before, in {self.selection_dir}.")
+            return Selection.load(self.selection_dir)
+        if self.selector.reads_values and not self._is_recorded():
+            with preserved_rng(self.accelerator.device):
+                self._record(make_proxy_trainer)
+        return select_once(self.accelerator, self._select)
+
+    def _claim(self) -> None:
+        """Mark ``output_dir`` as this stage's, or refuse it; processes wait until that is settled."""
+        problem = None
+        if self.accelerator.is_main_process:
+            marker = self.directory / "stage.json"
+            if self.args.selection_overwrite:
+                for folder in (self.directory, self.selection_dir):
+                    shutil.rmtree(folder, ignore_errors=True)
+            if marker.exists():
+                before = json.loads(marker.read_text())
+                other = sorted(
+                    key for key, value in json.loads(json.dumps(self._settings)).items() if before.get(key) != value
+                )
+                problem = f"other {', '.join(other)}" if other else None
+            elif self.selection_dir.exists():
+                problem = "a Selection of unknown settings"
+            else:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                write_json(marker, self._settings)
+        self.accelerator.wait_for_everyone()
+        if problem is not None:
+            raise ValueError(
+                f"{self.args.output_dir} holds a selection stage of another run ({problem}): choose another output_dir, or "
+                "set selection_overwrite=True to throw it away."
+            )
+
+    def _trace_is_finished(self) -> bool:
+        return (self.trace_dir / "manifest.json").exists() and Trace.open(self.trace_dir).complete
+
+    def _is_recorded(self) -> bool:
+        return self._trace_is_finished() and (self.weights_path.exists() or not self.args.selection_continue)
+
+    def _record(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> None:
+        if self.accelerator.is_main_process and self._trace_is_finished():
+            shutil.rmtree(self.trace_dir)  # the weights that go with it were never saved
+        trainer = make_proxy_trainer(str(self.proxy_dir))
+        probe = self.args.selection_mode == "probe"
+        trainer.add_callback(
+            LossTrajectoryCallback(
+                trainer,
+                self.trace_dir,
+                num_checkpoints=self.args.selection_num_checkpoints if probe else None,
+                mode=self.args.selection_mode,
+                dataset=self.dataset,
+                tokens_per_batch=self.args.selection_tokens_per_batch,
+            )
+        )
+        checkpoint = get_last_checkpoint(str(self.proxy_dir)) if self.proxy_dir.is_dir() else None
+        trainer.train(resume_from_checkpoint=checkpoint)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            if self.args.selection_continue:
+                save_trainable(trainer.model, self.weights_path)
+            shutil.rmtree(self.proxy_dir, ignore_errors=True)
+        del trainer
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _select(self) -> Selection:
+        evidence = Trace.load(self.trace_dir) if self.selector.reads_values else rows(self.dataset)
+        column = self.args.selection_strata_column
+        groups = None if column is None else strata(self.dataset, column)
+        with warnings.catch_warnings(record=True) as notices:
+            warnings.simplefilter("always")
+            selection = self.selector.select(evidence, strata=groups)
+        for notice in notices:
+            logger.warning(str(notice.message))
+        selection.save(self.selection_dir)
+        return selection
