@@ -1,7 +1,7 @@
 """hf_datasel: which examples are worth training on?
 
-Watch a training run, turn what it saw into a selection, and get back a curated dataset or a trained model. Every public
-name is imported on first use, so `import hf_datasel` is quick and loads neither torch nor transformers.
+Watch a training run, turn what it saw into a selection, and get back a curated dataset or a trained model. Every
+public name is imported on first use, so `import hf_datasel` is quick and loads neither torch nor transformers.
 """
 
 from importlib import import_module

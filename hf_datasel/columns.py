@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_datasel.storage import TEMPORARY_PREFIX, crc32, read_array, read_json, write_array, write_json
+from hf_datasel.storage import crc32, read_array, read_json, sweep_temporary, write_array, write_json
 
 _NAME = re.compile(r"^(\d{4,})-step(\d+)\.json$")
 
@@ -52,8 +52,8 @@ class Column:
         if crc32(self.open(num_examples)) != self.crc32:
             raise ValueError(
                 f"Column of step {self.step}: {self.source} is damaged, its checksum differs from the one written. "
-                f"Record it again: Trace.open(path).drop_after({self.step - 1}), then resume the run from a checkpoint at "
-                "or before that step."
+                f"Record it again: Trace.open(path).drop_after({self.step - 1}), then resume the run from a "
+                "checkpoint at or before that step."
             )
 
 
@@ -89,7 +89,8 @@ def scan(directory: Path) -> list[Column]:
     for position, (index, step, path) in enumerate(found):
         if index != position or (columns and step <= columns[-1].step):
             raise ValueError(
-                f"{directory}: {path.name} does not follow {len(columns)} columns with smaller steps; a file is missing or was added."
+                f"{directory}: {path.name} does not follow {len(columns)} columns with smaller steps; a file is "
+                "missing or was added."
             )
         content = read_json(path, "column")
         try:
@@ -107,11 +108,11 @@ def discard(directory: Path, columns: Iterable[tuple[int, Column]]) -> None:
         (directory / f"{stem}.npy").unlink(missing_ok=True)
 
 
-def sweep_leftovers(directory: Path) -> None:
-    """Delete what a killed run left uncommitted: temporary files, and values without a description."""
-    for path in directory.iterdir():
-        uncommitted = path.suffix == ".npy" and not path.with_suffix(".json").exists()
-        if uncommitted or path.name.startswith(TEMPORARY_PREFIX):
+def sweep_uncommitted(directory: Path) -> None:
+    """Delete what a killed run left: temporary files, and values without a description."""
+    sweep_temporary(directory)
+    for path in directory.glob("*.npy"):
+        if not path.with_suffix(".json").exists():
             path.unlink()
 
 

@@ -31,12 +31,15 @@ def content_digest(dataset: Any, ids: NDArray[np.int64], columns: tuple[str, ...
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     order = None if is_ascending(ids) else np.argsort(ids, kind="stable")
     digest.update(np.sort(ids).astype("<i8").tobytes())
-    for name in columns:
-        digest.update(f"column {name!r}".encode())
-        table = dataset.select_columns([name]).with_format("arrow")
-        for start in range(0, len(ids), BATCH_ROWS):
-            where = slice(start, start + BATCH_ROWS) if order is None else order[start : start + BATCH_ROWS]
-            _write(table[where].column(name).combine_chunks(), digest.update)
+    by_column = {name: hashlib.blake2b(digest_size=DIGEST_BYTES) for name in columns}
+    table = dataset.select_columns(list(columns)).with_format("arrow")
+    for start in range(0, len(ids) if columns else 0, BATCH_ROWS):
+        where = slice(start, start + BATCH_ROWS) if order is None else order[start : start + BATCH_ROWS]
+        batch = table[where]
+        for name, column in by_column.items():
+            _write(batch.column(name).combine_chunks(), column.update)
+    for name, column in by_column.items():
+        digest.update(f"column {name!r} {column.hexdigest()}".encode())
     return digest.hexdigest()
 
 

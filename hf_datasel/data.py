@@ -34,8 +34,8 @@ def add_example_ids(dataset: Any) -> Any:
     shuffled, filtered or split.
 
     Args:
-        dataset: a `datasets.Dataset`. An `IterableDataset` of one shard also gets ids, but no stamp, as its content has
-            not been seen.
+        dataset: a `datasets.Dataset`. An `IterableDataset` of one shard also gets ids, but no stamp, as nobody has
+            seen its content.
 
     Returns:
         A new dataset of the same kind.
@@ -97,10 +97,10 @@ def strata(dataset: Any, column: str) -> Strata:
 
 
 def annotate(dataset: Any, selection: Selection, prefix: str = "selection") -> Any:
-    """Add what a Selection says of each row, aligned by example id: `<prefix>_kept`, `<prefix>_score`, `<prefix>_cluster`.
+    """Add what a Selection says of each row, aligned by example id.
 
-    A row that was no candidate is not kept, its score is NaN and its cluster -1. A column that the Selection does not
-    have is not added.
+    The columns are `<prefix>_kept`, `<prefix>_score` and `<prefix>_cluster`. Where a row was no candidate they say
+    False, NaN and -1. A column that the Selection does not have is not added.
 
     Raises:
         TypeError: a stream, a dictionary of splits, or no dataset.
@@ -144,11 +144,14 @@ def _stamp(dataset: Any, fingerprint: DatasetFingerprint) -> Any:
 
 def _number_stream(dataset: Any) -> Any:
     if dataset.column_names is not None and EXAMPLE_ID in dataset.column_names:
+        dtype = getattr((dataset.features or {}).get(EXAMPLE_ID), "dtype", "int64")
+        if dtype != "int64":
+            raise ValueError(f"add_example_ids: column {EXAMPLE_ID!r} is of {dtype}, not of int64. Cast or rename it.")
         return dataset
     if dataset.num_shards > 1:
         raise ValueError(
-            f"add_example_ids: this stream has {dataset.num_shards} shards, and each worker would number its own from 0. "
-            f"Store an int64 column {EXAMPLE_ID!r} with the data, or load it without streaming."
+            f"add_example_ids: this stream has {dataset.num_shards} shards, and each worker would number its own "
+            f"from 0. Store an int64 column {EXAMPLE_ID!r} with the data, or load it without streaming."
         )
     return dataset.map(_number_row, with_indices=True)
 

@@ -1,7 +1,7 @@
 """Example ids: checking them, reading them off a dataset, and finding rows by them.
 
-An example id is the row's number in the source dataset, an int64 that stays with the row through shuffling, filtering and
-packing. Datasets are recognised by what they can do (`datasets` is never imported here).
+An example id is the row's number in the source dataset, an int64 that stays with the row through shuffling,
+filtering and packing. Datasets are recognised by what they can do (`datasets` is never imported here).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def check_ids(ids: ArrayLike, what: str) -> NDArray[np.int64]:
         if twice.size:
             first, second = order[twice[0]], order[twice[0] + 1]
             raise ValueError(
-                f"{what}: rows {first} and {second} have the same example id {array[first]}. Ids must be unique: drop the "
-                f"repeated rows, or remove the column {EXAMPLE_ID!r} and call hf_datasel.add_example_ids(dataset)."
+                f"{what}: rows {first} and {second} have the same example id {array[first]}. Ids must be unique: drop "
+                f"the repeated rows, or remove the column {EXAMPLE_ID!r} and call hf_datasel.add_example_ids(dataset)."
             )
     return array
 
@@ -83,8 +83,8 @@ def require_one_table(dataset: Any, name: str) -> None:
     if isinstance(dataset, dict):
         splits = list(dataset)
         raise TypeError(
-            f"{name} works on one dataset, not on a dictionary of splits {splits}: example ids number the rows of one source. "
-            f"Pass one split, as in dataset[{splits[0] if splits else 'train'!r}]."
+            f"{name} works on one dataset, not on a dictionary of splits {splits}: example ids number the rows of one "
+            f"source. Pass one split, as in dataset[{splits[0] if splits else 'train'!r}]."
         )
     if not hasattr(dataset, "column_names"):
         raise TypeError(f"{name} needs a datasets.Dataset or datasets.IterableDataset, not {type(dataset).__name__}.")
@@ -94,11 +94,21 @@ def read_example_ids(dataset: Any) -> NDArray[np.int64]:
     """The ids of a map-style dataset, int64 [N], in the order of its rows.
 
     Raises:
-        ValueError: there is no such column, it is not of integers, a row has none, or an id is there twice.
+        ValueError: there is no such column, it is not of int64, a row has none, or an id is there twice.
     """
     if EXAMPLE_ID not in dataset.column_names:
         raise ValueError(f"The dataset has no column {EXAMPLE_ID!r}, only {list(dataset.column_names)}. {_GIVE_IDS}.")
     column = dataset.select_columns([EXAMPLE_ID]).with_format("arrow")[:].column(EXAMPLE_ID)
+    if str(column.type) != "int64":
+        raise ValueError(
+            f"Column {EXAMPLE_ID!r} is of {column.type}, not of int64. If it holds the rows' numbers, cast it with "
+            f"dataset.cast_column({EXAMPLE_ID!r}, datasets.Value('int64')); if not, rename it and add ids."
+        )
+    if str(column.type) != "int64":
+        raise ValueError(
+            f"Column {EXAMPLE_ID!r} is of {column.type}, not of int64. If it holds the rows' numbers, cast it with "
+            f"dataset.cast_column({EXAMPLE_ID!r}, datasets.Value('int64')); if not, rename it and add ids."
+        )
     if column.null_count:
         row = column.is_null().index(True).as_py()
         raise ValueError(f"Row {row} has no example id (null in {EXAMPLE_ID!r}). Remove the column. {_GIVE_IDS}.")

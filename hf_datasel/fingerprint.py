@@ -1,9 +1,9 @@
 """Which dataset a piece of evidence belongs to.
 
-Example ids are row numbers of a *source* dataset, so ids of two datasets look alike. A fingerprint tells them apart: it is
-computed once, when the ids are given, and travels as one line in `dataset.info.description`, which survives `map`,
-`filter`, `shuffle`, `select` and `save_to_disk`. It is lost in `to_parquet` and in streaming; what is unknown is not
-compared.
+Example ids are row numbers of a *source* dataset, so ids of two datasets look alike. A fingerprint tells them
+apart: it is computed once, when the ids are given, and travels as one line in `dataset.info.description`, which
+survives `map`, `filter`, `shuffle`, `select` and `save_to_disk`. It is lost in `to_parquet` and in streaming; what
+is unknown is not compared.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DatasetFingerprint:
 
     @classmethod
     def from_stamp(cls, description: str | None) -> DatasetFingerprint | None:
-        """The fingerprint stamped in a description; None where there is none, or more than one (concatenated sources)."""
+        """The fingerprint in a description; None where there is none, or several, as in concatenated datasets."""
         found = {cls.from_dict(json.loads(match)) for match in _STAMP.findall(description or "")}
         return found.pop() if len(found) == 1 else None
 
@@ -69,8 +69,8 @@ class DatasetFingerprint:
         """
         if self != other:
             raise ValueError(
-                f"{what} belongs to another dataset: it was made from {_describe(other)}, but this is {_describe(self)}. "
-                "Use the dataset that it was made from, or make it again from this one."
+                f"{what} belongs to another dataset: it was made from {_describe(other)}, but this is "
+                f"{_describe(self)}. Use the dataset that it was made from, or make it again from this one."
             )
 
 

@@ -172,7 +172,7 @@ class Selection:
         return dataset.select(np.flatnonzero(member_mask(kept, ids)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _IsKept:
     """A filter that can be pickled, for the workers of a stream."""
 

@@ -1,7 +1,8 @@
 """Writing that either happens whole or not at all.
 
-A file is written under a temporary name in the directory where it will live, flushed to the disk, and renamed. A rename
-inside a directory is atomic, so a reader, or a run that was killed, sees the old content or the new and never a part.
+A file is written under a temporary name in the directory where it will live, flushed to the disk, and renamed. A
+rename inside a directory is atomic, so a reader, or a run that was killed, sees the old content or the new and
+never a part.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object], num_bytes: int
         num_bytes: how many bytes are about to be written, for the message should the disk be full.
 
     Raises:
-        OSError: the file could not be written. The message names the path and the bytes that were needed; the temporary
-            file is gone and whatever stood at `path` is untouched.
+        OSError: the file could not be written. The message names the path and the bytes that were needed; the
+            temporary file is gone and whatever stood at `path` is untouched.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
     try:
@@ -151,6 +152,9 @@ def atomic_directory(path: Path, *, what: str, marker: str, overwrite: bool) -> 
         marker: a file that every such directory holds; only a directory with it is ever replaced.
         overwrite: replace one that is there.
 
+    A run killed while it replaces a directory can leave the old one and the new one beside `path` under temporary
+    names, each of them whole, because two directories cannot change places in one step.
+
     Raises:
         FileExistsError: something is at `path`, and it may not be replaced.
         OSError: the parent directory cannot be written.
@@ -182,6 +186,13 @@ def atomic_directory(path: Path, *, what: str, marker: str, overwrite: bool) -> 
         shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def sweep_temporary(directory: Path) -> None:
+    """Delete the temporary files of runs that were killed; nobody else may be writing there."""
+    for path in directory.glob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_file():
+            path.unlink()
 
 
 def _beside(path: Path) -> Path:

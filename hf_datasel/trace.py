@@ -8,8 +8,8 @@ On disk a Trace is a directory:
     columns/NNNN-step<s>.json   what that column is; renaming this file into place commits the column
     unmeasurable-NNNN.npy       int64, ids that can never be measured
 
-Legend: N examples, T checkpoints (columns present). Columns are mapped into memory for the time of one read, so resident
-memory does not grow with T.
+Legend: N examples, T checkpoints (columns present). Columns are mapped into memory for the time of one read, so
+resident memory does not grow with T.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hf_datasel import columns as column_store
 from hf_datasel import trace_manifest
 from hf_datasel.example_ids import check_ids, is_ascending, locate
 from hf_datasel.fingerprint import DatasetFingerprint
+from hf_datasel.storage import sweep_temporary
 from hf_datasel.trace_view import TraceView
 
 
@@ -83,7 +84,8 @@ class Trace(TraceView):
             FileNotFoundError: no Trace at `path`. ValueError: it is damaged, or of another format version.
         """
         trace = cls._read(Path(path))
-        column_store.sweep_leftovers(Path(path) / "columns")
+        sweep_temporary(Path(path))
+        column_store.sweep_uncommitted(Path(path) / "columns")
         return trace
 
     @classmethod
@@ -105,9 +107,9 @@ class Trace(TraceView):
             planned = "" if trace.num_planned is None else f" of {trace.num_planned} planned"
             ended = "ended early" if trace.finished else "did not finish"
             raise ValueError(
-                f"The Trace at {path} is incomplete: {trace.num_checkpoints} checkpoints{planned}, and the run "
-                f"that records it {ended}. Resume it with "
-                "trainer.train(resume_from_checkpoint=True), or read what is there with Trace.load(path, partial=True)."
+                f"The Trace at {path} is incomplete: {trace.num_checkpoints} checkpoints{planned}, and the run that "
+                f"records it {ended}. Resume it with trainer.train(resume_from_checkpoint=True), or read what is "
+                "there with Trace.load(path, partial=True)."
             )
         return trace
 
@@ -194,8 +196,8 @@ class Trace(TraceView):
         if infinite.any():
             row = int(infinite.argmax())
             raise ValueError(
-                f"{self.metric} of example {self.ids[row]} at step {step} is {array[row]}: an infinite value cannot be "
-                "compared with others. Mend the model or the row (an overflow in half precision?), or record NaN."
+                f"{self.metric} of example {self.ids[row]} at step {step} is {array[row]}: an infinite value cannot "
+                "be compared with others. Mend the model or the row (an overflow in half precision?), or record NaN."
             )
         for reason, ids in self.unmeasurable.items():
             self._require_nan(array, step, ids, reason)
@@ -247,8 +249,8 @@ class Trace(TraceView):
             fingerprint.require_same(self.fingerprint, f"The Trace at {self.path}")
         if not np.array_equal(np.sort(check_ids(ids, "require_same_examples")), self.ids):
             raise ValueError(
-                f"The Trace at {self.path} was recorded for other example ids ({self.num_examples:,} of them). Use the "
-                "dataset that it was recorded on, or record anew with overwrite=True."
+                f"The Trace at {self.path} was recorded for other example ids ({self.num_examples:,} of them). Use "
+                "the dataset that it was recorded on, or record anew with overwrite=True."
             )
 
     def _set_finished(self, finished: bool) -> None:

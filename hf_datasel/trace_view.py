@@ -40,7 +40,8 @@ class TraceView:
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "incomplete"
-        return f"Trace({self.metric!r}, {self.num_examples:,} examples x {self.num_checkpoints} checkpoints, {state}, at {self.path})"
+        shape = f"{self.num_examples:,} examples x {self.num_checkpoints} checkpoints"
+        return f"Trace({self.metric!r}, {shape}, {state}, {'in memory' if self.path is None else f'at {self.path}'})"
 
     @property
     def metric(self) -> str:
@@ -154,8 +155,9 @@ class TraceView:
             where = self.selectable if positions is None else positions
             unmeasured = np.isnan(self.column(t)[where])
             if unmeasured.any():
+                example = self.ids[where[unmeasured.argmax()]]
                 raise ValueError(
-                    f"{self.metric} of example {self.ids[where[unmeasured.argmax()]]} was not measured at step {column.step} "
-                    f"({int(unmeasured.sum()):,} of {len(where):,} examples there). Record it, mark it with "
+                    f"{self.metric} of example {example} was not measured at step {column.step} (one of "
+                    f"{int(unmeasured.sum()):,} such examples). Record it, mark it with "
                     "trace.mark_unmeasurable(ids, reason), or leave it out with within=."
                 )

@@ -41,9 +41,9 @@ def allocate(sizes: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
 
 
 def draw(members: NDArray[np.int64], quota: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """`quota` of the members, uniformly without replacement; all of them, and no draw, where the quota covers them."""
-    if quota >= len(members):
-        return members
+    """`quota` of the members, uniformly without replacement; none or all of them cost no draw."""
+    if quota in (0, len(members)):
+        return members[:quota]
     return generator.choice(members, size=quota, replace=False, shuffle=False)
 
 
@@ -75,10 +75,10 @@ def sample_clusters(
     sizes = np.array([len(group) for group in members], np.int64)
     kept = np.zeros(len(labels), bool)
     quotas = allocate(np.where(sizes > tiny, sizes, 0), budget)
-    for k in np.argsort(sizes, kind="stable"):
+    for k in np.argsort(sizes, kind="stable"):  # the draws follow the walk
         kept[draw(members[k], int(quotas[k]), generator)] = True
     left = budget - int(quotas.sum())
     if left > 0 and tiny > 0:
         aside = np.sort(np.concatenate([members[k] for k in np.flatnonzero(sizes <= tiny)] or [members[0][:0]]))
-        kept[draw(aside, left, generator)] = True
+        kept[draw(aside, min(left, len(aside)), generator)] = True
     return kept

@@ -1,8 +1,8 @@
 """Euclidean k-means over rows that need not fit into memory.
 
-The same numbers as `faiss.Kmeans(T, K, niter=..., seed=...).train(all_rows)` followed by `index.search(all_rows, 1)`, bit
-for bit. faiss trains on at most 256 points a centroid, drawn with its own `rand_perm(N, seed)`; only those rows are read
-for training, and all rows are assigned block by block.
+The same numbers as `faiss.Kmeans(T, K, niter=..., seed=...).train(rows)` followed by `index.search(rows, 1)`, bit
+for bit. faiss trains on at most 256 points a centroid, drawn with its own `rand_perm(N, seed)`; only those
+rows are read for training, and all rows are assigned block by block.
 
 Legend: N rows, T columns, K clusters.
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_POINTS_PER_CENTROID = 256
-# faiss compares queries in batches of 4096 by a matrix product whose rounding depends on the batch: blocks keep to them
+# faiss may compare queries in batches of 4096, by a matrix product whose rounding depends on the batch
 FAISS_BATCH = 4096
 BLOCK_ROWS = 64 * FAISS_BATCH
 
@@ -59,9 +60,7 @@ def cluster_rows(
     if not 1 <= num_clusters <= num_rows:
         raise ValueError(f"num_clusters must be between 1 and the {num_rows} rows, not {num_clusters}.")
     if seed < 0 or block_rows % FAISS_BATCH or block_rows <= 0:
-        raise ValueError(
-            f"seed ({seed}) must not be negative, block_rows ({block_rows}) must be a multiple of {FAISS_BATCH}."
-        )
+        raise ValueError(f"seed={seed} must not be negative, block_rows={block_rows} a multiple of {FAISS_BATCH}.")
     sample = _training_rows(read, num_rows, num_clusters, seed)
     kmeans = faiss.Kmeans(
         sample.shape[1],
@@ -70,7 +69,7 @@ def cluster_rows(
         nredo=1,
         seed=seed,
         max_points_per_centroid=MAX_POINTS_PER_CENTROID,
-        min_points_per_centroid=1,  # fewer points a centroid than faiss likes is the caller's choice, not worth a warning
+        min_points_per_centroid=1,  # faiss prints a warning below 39, but few points are the caller's choice
     )
     kmeans.train(sample)
     labels = np.empty(num_rows, np.int32)
@@ -92,7 +91,8 @@ def _training_rows(read: ReadRows, num_rows: int, num_clusters: int, seed: int) 
         chosen = np.arange(num_rows)
     else:
         permutation = np.empty(num_rows, np.int32)
-        faiss.rand_perm(faiss.swig_ptr(permutation), num_rows, seed)
+        swig: Any = faiss  # its annotations leave out what SWIG generates
+        swig.rand_perm(swig.swig_ptr(permutation), num_rows, seed)
         chosen = permutation[:num_sampled].astype(np.int64)
         ascending = np.argsort(chosen)
         sorted_rows = read(chosen[ascending])

@@ -1,7 +1,7 @@
 """Transforms of loss trajectories before they are clustered.
 
-S2L clusters the losses themselves (`none`). Euclidean distance then spends most clusters where losses are high; the others
-are offered beside the published form and are not part of the paper.
+S2L clusters the losses themselves (`none`). Euclidean distance then spends most clusters where losses are high; the
+others are offered beside the published form and are not part of the paper.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def transform_trajectories(trajectories: NDArray[np.float32], name: str) -> NDAr
     Args:
         trajectories: float32 [N, T], finite.
         name: "none"; "log", the natural logarithm, where a loss below the smallest positive normal float32 (a loss of
-            exactly 0) counts as that number, so it becomes -87.3 and not minus infinity; or "zscore", each row less its
-            mean and divided by its standard deviation (population), where a constant row becomes 0.
+            exactly 0) counts as that number, so it becomes -87.3 and not minus infinity; or "zscore", each row less
+            its mean and divided by its standard deviation (population), where a constant row becomes 0.
 
     Returns:
         float32 [N, T].

@@ -9,7 +9,6 @@ Legend: M candidates, B budget.
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
@@ -81,9 +80,10 @@ class Selector(ABC):
             )
         for notice in choice.notices:
             warnings.warn(notice, UserWarning, stacklevel=2)
+        config = asdict(self).items()
         step = {
             "selector": self.name,
-            "config": asdict(self),
+            "config": {key: value.item() if isinstance(value, np.generic) else value for key, value in config},
             "num_candidates": len(pool.ids),
             "num_kept": budget,
             "evidence": pool.evidence,
@@ -111,18 +111,19 @@ class Selector(ABC):
             >>> RandomSelector(budget=0.11).resolve_budget(1000), RandomSelector(budget=7).resolve_budget(1000)
             (110, 7)
         """
-        budget = self.budget
-        if isinstance(budget, numbers.Integral) and not isinstance(budget, bool):
+        budget: Any = self.budget  # numpy's numbers are welcome too
+        if isinstance(budget, (int, np.integer)) and not isinstance(budget, bool):
             if not 1 <= budget <= num_candidates:
                 raise ValueError(
-                    f"budget={budget} examples is out of range: there are {num_candidates} candidates, so pass an int from "
-                    f"1 to {num_candidates}, or a share as a float."
+                    f"budget={budget} examples is out of range: there are {num_candidates} candidates, so pass an int "
+                    f"from 1 to {num_candidates}, or a share as a float."
                 )
             return int(budget)
-        if isinstance(budget, numbers.Real) and not isinstance(budget, (bool, np.bool_)) and 0 < budget <= 1:
+        if isinstance(budget, (float, np.floating)) and 0 < budget <= 1:
             return min(num_candidates, max(1, math.floor(float(budget) * num_candidates + 0.5)))
         raise ValueError(
-            f"budget={budget!r} is no budget: pass an int, the number of examples to keep, or a float in (0, 1], their share."
+            f"budget={budget!r} is no budget: pass an int, the number of examples to keep, or a float in (0, 1], "
+            "their share of the candidates."
         )
 
     def _check(self) -> None:
@@ -130,7 +131,7 @@ class Selector(ABC):
         self._require_int("seed", self.seed, 0, LARGEST_SEED)
 
     def _require_int(self, option: str, value: Any, least: int, most: int | None = None) -> None:
-        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or value < least or (most is not None and value > most):
             span = f"of at least {least}" if most is None else f"from {least} to {most}"
             raise ValueError(f"{option}={value!r} of {type(self).__name__} must be an int {span}.")

@@ -123,7 +123,7 @@ def gather_pool(
     if not candidates.size:
         raise ValueError(f"{asker} has nothing to choose from: {_why_empty(len(ids), within)}.")
     if trace is not None and reads_values:
-        trace.require_measured(positions)
+        trace.require_measured(None if within is None else positions)
     codes, names = (None, ()) if strata is None else strata.codes(candidates)
     return Pool(candidates, fingerprint, note, trace, positions, codes, names)
 

@@ -1,22 +1,25 @@
 """S2L: keep examples whose losses, recorded while a small model trained, move in different ways.
 
-Yang, Mishra, Chiang, Mirzasoleiman, "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by
-Summarizing Training Trajectories of Small Models", NeurIPS 2024, arXiv 2403.07384. Algorithm 1, from loss trajectories on:
+Yang, Mishra, Chiang, Mirzasoleiman, "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language
+Models by Summarizing Training Trajectories of Small Models", NeurIPS 2024, arXiv 2403.07384. Algorithm 1, from loss
+trajectories on:
 
-    cluster the N x T trajectories by Euclidean k-means into C_1 .. C_K, ascending in size       (K = 100, 20 iterations)
+    cluster the N x T trajectories by Euclidean k-means (K = 100, 20 iterations) into C_1 .. C_K, ascending in size
     for k = 1 .. K:
         R_k = floor((B - |S|) / (K - k + 1))
         S = S + C_k                                          if |C_k| <= R_k
         S = S + R_k of C_k, uniformly without replacement    otherwise
 
-`variant="official"` adds what the authors' published code does beyond that: clusters of at most 2 examples stand aside
-until the others are used up, and faiss has its default seed, 1234, whatever `seed` is. It stratifies by source, so pass
-`strata`; in the paper's variant they are an option outside the paper, by the same rule: walk the strata in ascending size
-(ties by label), give each floor(what is left / strata left), take one that fits whole, and cluster inside the others.
+`variant="official"` adds what the authors' published code does beyond that: clusters of at most 2 examples stand
+aside until the others are used up, and faiss has its default seed, 1234, whatever `seed` is. It stratifies by
+source, so pass `strata`; in the paper's variant they are an option outside the paper, by the same rule: walk the
+strata in ascending size (ties by label), give each floor(what is left / strata left), take one that fits whole, and
+cluster inside the others.
 
-Where we differ from both: rows are put in the order of their ids first, so that the answer does not depend on how they
-arrived; every draw is seeded; K is lowered, with a warning, where there are fewer than K examples; an unmeasured loss is
-refused, where the official code reads it as 0; and there are transforms of the trajectories, off by default.
+Where we differ from both: rows are put in the order of their ids first, so that the answer does not depend on how
+they arrived; every draw is seeded; K is lowered, with a warning, where there are fewer than K examples; an
+unmeasured loss is refused, where the official code reads it as 0; and there are transforms of the trajectories, off
+by default.
 """
 
 from __future__ import annotations
@@ -51,8 +54,8 @@ class S2LSelector(Selector):
         seed: of the draws, and of k-means in the paper's variant.
         num_iterations: of k-means; the paper uses 20.
 
-    The Selection has no scores; `clusters` numbers the clusters over all strata, -1 in a stratum that was not clustered
-    because all or none of it was taken.
+    The Selection has no scores; `clusters` numbers the clusters over all strata, -1 in a stratum that was not
+    clustered because all or none of it was taken.
 
     Example:
         >>> from hf_datasel import Trace
@@ -80,34 +83,28 @@ class S2LSelector(Selector):
         generator = np.random.default_rng(self.seed)
         kept = np.zeros(len(pool.ids), bool)
         clusters = np.full(len(pool.ids), -1, np.int32)
-        strata = _walk(pool, budget)
         used: list[dict[str, Any]] = []
-        num_clusters_so_far = 0
-        for name, members, quota in strata:
-            size = len(pool.ids) if members is None else len(members)
-            where: Any = slice(None) if members is None else members
+        first_cluster = 0
+        for stratum in _walk(pool, budget):
             num_clusters = 0
-            if members is not None and quota in (0, size):
-                kept[where] = quota == size
-            else:
-                num_clusters = min(self.num_clusters, size)
-                labels = self._cluster(pool, members, size, num_clusters)
+            if stratum.fits:
+                kept[stratum.members] = True
+            elif stratum.quota:
+                num_clusters = min(self.num_clusters, stratum.size)
+                labels = self._cluster(pool, stratum, num_clusters)
                 tiny = OFFICIAL_TINY if self.variant == "official" else 0
-                kept[where] = sample_clusters(labels, num_clusters, quota, generator, tiny=tiny)
-                clusters[where] = labels + num_clusters_so_far
-            used.append({"stratum": name, "num_candidates": size, "num_kept": quota, "num_clusters": num_clusters})
-            num_clusters_so_far += num_clusters
-        return Choice(
-            kept, clusters=clusters, details={"strata": used, "faiss": _faiss_version()}, notices=self._notices(used)
-        )
+                kept[stratum.members] = sample_clusters(labels, num_clusters, stratum.quota, generator, tiny=tiny)
+                clusters[stratum.members] = labels + first_cluster
+            used.append(stratum.note(num_clusters))
+            first_cluster += num_clusters
+        details = {"strata": used, "faiss": _faiss_version()}
+        return Choice(kept, clusters=clusters, details=details, notices=self._notices(used))
 
-    def _cluster(
-        self, pool: Pool, members: NDArray[np.int64] | None, size: int, num_clusters: int
-    ) -> NDArray[np.int32]:
-        """Labels int32 [size] of the members' trajectories (all of the pool's where members is None)."""
+    def _cluster(self, pool: Pool, stratum: _Stratum, num_clusters: int) -> NDArray[np.int32]:
+        """Cluster of each member of the stratum, int32 [size]."""
 
         def read(index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-            where = index if members is None else members[index]
+            where = index if isinstance(stratum.members, slice) else stratum.members[index]
             rows = pool.read(where)
             unfit = ~(np.abs(rows) < LARGEST_VALUE)
             if self.transform == "log":
@@ -115,35 +112,62 @@ class S2LSelector(Selector):
             if unfit.any():
                 row, t = np.argwhere(unfit)[0]
                 raise ValueError(
-                    f"{type(self).__name__} cannot use the value {rows[row, t]} of example {pool.ids[where][row]} at step "
-                    f"{pool.evidence['steps'][t]} (transform={self.transform!r}). Mend or leave out the example."
+                    f"S2LSelector(transform={self.transform!r}) cannot use the value {rows[row, t]} of example "
+                    f"{pool.ids[where][row]} at step {pool.evidence['steps'][t]}. Mend the example or leave it out."
                 )
             return transform_trajectories(rows, self.transform)
 
-        seed = OFFICIAL_FAISS_SEED if self.variant == "official" else int(self.seed)
         return cluster_rows(
-            read, size, num_clusters=num_clusters, seed=seed, num_iterations=self.num_iterations
+            read,
+            stratum.size,
+            num_clusters=num_clusters,
+            seed=OFFICIAL_FAISS_SEED if self.variant == "official" else int(self.seed),
+            num_iterations=self.num_iterations,
         ).labels
 
     def _notices(self, used: list[dict[str, Any]]) -> tuple[str, ...]:
-        clamped = [stratum for stratum in used if 0 < stratum["num_clusters"] < self.num_clusters]
-        if not clamped:
+        lowered = [stratum for stratum in used if 0 < stratum["num_clusters"] < self.num_clusters]
+        if not lowered:
             return ()
-        where = ", ".join(
-            f"{stratum['num_clusters']}" + (f" in {stratum['stratum']!r}" if stratum["stratum"] else "")
-            for stratum in clamped
-        )
-        return (f"num_clusters={self.num_clusters} is more than there are examples: it was lowered to {where}.",)
+        where = [f"{one['num_clusters']}" + (f" in {one['stratum']!r}" if one["stratum"] else "") for one in lowered]
+        return (f"num_clusters={self.num_clusters} exceeds the number of examples: lowered to {', '.join(where)}.",)
 
 
-def _walk(pool: Pool, budget: int) -> list[tuple[str | None, NDArray[np.int64] | None, int]]:
-    """Strata in ascending size, ties by label: name, members (positions in the pool, None for all of it), and quota."""
+@dataclass(frozen=True, eq=False)
+class _Stratum:
+    """Candidates that are clustered together: `members` are positions in the pool, or a slice for all of it."""
+
+    name: str | None
+    members: slice | NDArray[np.int64]
+    size: int
+    quota: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is taken whole and so needs no clusters; without strata the clusters are wanted all the same."""
+        return self.name is not None and self.quota == self.size
+
+    def note(self, num_clusters: int) -> dict[str, Any]:
+        """What the provenance says of it."""
+        return {
+            "stratum": self.name,
+            "num_candidates": self.size,
+            "num_kept": self.quota,
+            "num_clusters": num_clusters,
+        }
+
+
+def _walk(pool: Pool, budget: int) -> list[_Stratum]:
+    """The strata in ascending size, ties by label, each with its quota; one nameless stratum where there are none."""
     if pool.codes is None:
-        return [(None, None, budget)]
+        return [_Stratum(None, slice(None), len(pool.ids), budget)]
     members = group_members(pool.codes, len(pool.stratum_names))
     sizes = np.array([len(group) for group in members], np.int64)
     quotas = allocate(sizes, budget)
-    return [(pool.stratum_names[code], members[code], int(quotas[code])) for code in np.argsort(sizes, kind="stable")]
+    ascending = np.argsort(sizes, kind="stable").tolist()
+    return [
+        _Stratum(pool.stratum_names[code], members[code], len(members[code]), int(quotas[code])) for code in ascending
+    ]
 
 
 def _faiss_version() -> str:

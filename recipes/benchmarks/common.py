@@ -1,7 +1,7 @@
 """What the benchmarks share: paired ratios with an interval, memory, the machine's class, and one JSON file a result.
 
-Only ratios of two things done in the same run are compared, in alternating order, because absolute times say more about
-the machine and its neighbours than about the code.
+Only ratios of two things done in the same run are compared, in alternating order, because absolute times say more
+about the machine and its neighbours than about the code.
 """
 
 from __future__ import annotations
