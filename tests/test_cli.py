@@ -253,7 +253,7 @@ def test_existing_outputs_are_left_alone(
     [
         ("rows.jsonl", '{"prompt": 1}\nnot json\n', "could not be read"),
         ("empty.jsonl", "", "is empty"),
-        ("headers.csv", "prompt,completion\n", "has no rows"),
+        ("headers.csv", "prompt,completion\n", "could not be read"),
         ("rows.txt", "words\n", "'.txt' is none of"),
     ],
 )

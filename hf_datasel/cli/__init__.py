@@ -89,7 +89,7 @@ def _take_debug(args: list[str]) -> tuple[bool, list[str]]:
     """Take the bare flag `--debug` out of `args`; `--debug VALUE` is an option of Transformers and stays."""
     kept = [
         arg
-        for arg, following in zip(args, [*args[1:], "--"], strict=True)
+        for arg, following in zip(args, [*args[1:], "--"], strict=False)
         if arg != "--debug" or not (following.startswith("--") or following in COMMANDS)
     ]
     return len(kept) < len(args), kept

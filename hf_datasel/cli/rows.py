@@ -64,21 +64,20 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
     from hf_datasel.fingerprint import EXAMPLE_ID
 
     path = Path(name).expanduser()
+    _refuse_unreadable(name, path)
     try:
         if path.is_file():
-            loaded = _load_file(path)
-        elif path.is_dir() and ((path / "state.json").exists() or (path / "dataset_dict.json").exists()):
+            loaded = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+        elif (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             loaded = datasets.load_from_disk(str(path))
-        elif path.is_dir() or not _looks_like_path(name):
-            loaded = datasets.load_dataset(str(path) if path.is_dir() else name, config)
         else:
-            raise FileNotFoundError(f"--dataset {name}: there is no such file or directory (looked in {Path.cwd()})")
-    except datasets.exceptions.DatasetsError as error:
+            loaded = datasets.load_dataset(str(path) if path.is_dir() else name, config)
+    except (datasets.exceptions.DatasetsError, ValueError) as error:
         raise ValueError(f"--dataset {name}: could not be read: {_innermost(error)}") from error
     if isinstance(loaded, dict):
         if split not in loaded:
             raise ValueError(
-                f"--dataset {name} has no split {split!r}; choose --dataset_split from {', '.join(loaded)}"
+                f"--dataset {name} has no split {split!r}: choose --dataset_split from {', '.join(loaded)}"
             )
         loaded = loaded[split]
     if len(loaded) == 0:
@@ -105,14 +104,13 @@ def save_rows(dataset: Dataset, path: str, *, overwrite: bool = False) -> None:
         dataset.save_to_disk(str(building))
 
 
-def _load_file(path: Path) -> Dataset:
-    import datasets
-
-    if path.suffix not in READERS:
-        raise ValueError(f"--dataset {path}: the ending {path.suffix!r} is none of {', '.join(READERS)}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"--dataset {path} is empty")
-    return datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+def _refuse_unreadable(name: str, path: Path) -> None:
+    if path.is_file() and path.suffix not in READERS:
+        raise ValueError(f"--dataset {name}: the ending {path.suffix!r} is none of {', '.join(READERS)}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise ValueError(f"--dataset {name} is empty")
+    if not path.exists() and _looks_like_path(name):
+        raise FileNotFoundError(f"--dataset {name}: there is no such file or directory (looked in {Path.cwd()})")
 
 
 def _looks_like_path(name: str) -> bool:
