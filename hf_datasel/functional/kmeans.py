@@ -9,6 +9,7 @@ Legend: N rows, T columns, K clusters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_POINTS_PER_CENTROID = 256
-# faiss may compare queries in batches of 4096, by a matrix product whose rounding depends on the batch
-FAISS_BATCH = 4096
-BLOCK_ROWS = 64 * FAISS_BATCH
+# faiss rounds otherwise in a search of fewer than 128,000 numbers, and multiplies matrices 4096 queries at a time: a
+# block is a multiple of the one, and its half, the least that a last block can be, is more than the other
+BLOCK_ROWS = 64 * 4096
 
 ReadRows = Callable[[slice | NDArray[np.int64]], NDArray[np.float32]]
 
@@ -32,6 +33,15 @@ class Clustering:
     centroids: NDArray[np.float32]
 
 
+def usable_values(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which values k-means can use, bool [N, T]: finite, and no squared distance of T of them overflows float32.
+
+    faiss finds no nearest centroid at an infinite distance, and then writes outside its memory.
+    """
+    largest = math.sqrt(np.finfo(np.float32).max / (8 * rows.shape[1]))
+    return np.abs(rows) < np.float32(largest)
+
+
 def cluster_rows(
     read: ReadRows,
     num_rows: int,
@@ -39,7 +49,6 @@ def cluster_rows(
     num_clusters: int,
     seed: int,
     num_iterations: int = 20,
-    block_rows: int = BLOCK_ROWS,
 ) -> Clustering:
     """k-means as faiss does it, reading rows as they are needed.
 
@@ -49,7 +58,6 @@ def cluster_rows(
         num_clusters: K, 1 .. N. Fewer distinct rows than K leave clusters empty.
         seed: non-negative; faiss takes a negative seed from the clock.
         num_iterations: Lloyd iterations; the paper uses 20.
-        block_rows: rows held at once, a multiple of 4096.
 
     Raises:
         ValueError: K or the seed is out of range, or a row is not finite or so large that its squared distance
@@ -59,8 +67,8 @@ def cluster_rows(
 
     if not 1 <= num_clusters <= num_rows:
         raise ValueError(f"num_clusters must be between 1 and the {num_rows} rows, not {num_clusters}.")
-    if seed < 0 or block_rows % FAISS_BATCH or block_rows <= 0:
-        raise ValueError(f"seed={seed} must not be negative, block_rows={block_rows} a multiple of {FAISS_BATCH}.")
+    if seed < 0:
+        raise ValueError(f"seed={seed} must not be negative.")
     sample = _training_rows(read, num_rows, num_clusters, seed)
     kmeans = faiss.Kmeans(
         sample.shape[1],
@@ -73,11 +81,10 @@ def cluster_rows(
     )
     kmeans.train(sample)
     labels = np.empty(num_rows, np.int32)
-    for block in _blocks(num_rows, block_rows):
-        nearest = kmeans.index.search(read(block), 1)[1].ravel()
-        if nearest.min() < 0:
-            raise ValueError(_too_large(block.start + int(nearest.argmin())))
-        labels[block] = nearest
+    for block in _blocks(num_rows):
+        rows = read(block)
+        _require_usable(rows, range(block.start, block.stop))
+        labels[block] = kmeans.index.search(rows, 1)[1].ravel()
     return Clustering(labels, np.array(kmeans.centroids))
 
 
@@ -98,19 +105,20 @@ def _training_rows(read: ReadRows, num_rows: int, num_clusters: int, seed: int) 
         sorted_rows = read(chosen[ascending])
         sample = np.empty_like(sorted_rows)
         sample[ascending] = sorted_rows
-    finite = np.isfinite(sample).all(axis=1)
-    if not finite.all():
-        raise ValueError(_too_large(int(chosen[finite.argmin()])))
+    _require_usable(sample, chosen)
     return sample
 
 
-def _blocks(num_rows: int, block_rows: int) -> list[slice]:
-    """Consecutive slices; a last piece smaller than a batch of faiss joins the one before it."""
-    starts = list(range(0, num_rows, block_rows))
-    if len(starts) > 1 and num_rows - starts[-1] < FAISS_BATCH:
+def _blocks(num_rows: int) -> list[slice]:
+    """Consecutive slices; a last piece of less than half a block joins the one before it."""
+    starts = list(range(0, num_rows, BLOCK_ROWS))
+    if len(starts) > 1 and num_rows - starts[-1] < BLOCK_ROWS // 2:
         starts.pop()
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], num_rows], strict=True)]
 
 
-def _too_large(row: int) -> str:
-    return f"Row {row} is not finite, or too large for a squared distance in float32: it cannot be clustered."
+def _require_usable(rows: NDArray[np.float32], numbers: range | NDArray[np.int64]) -> None:
+    usable = usable_values(rows)
+    if not usable.all():
+        row = numbers[int(usable.all(axis=1).argmin())]
+        raise ValueError(f"Row {row} is not finite, or too large for a squared distance in float32.")

@@ -31,15 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_datasel.functional.allocation import allocate, group_members, sample_clusters
-from hf_datasel.functional.kmeans import cluster_rows
+from hf_datasel.functional.kmeans import cluster_rows, usable_values
 from hf_datasel.functional.transforms import TRANSFORMS, transform_trajectories
 from hf_datasel.selectors.base import Choice, Selector
 from hf_datasel.selectors.pool import Pool
 
 OFFICIAL_FAISS_SEED = 1234
 OFFICIAL_TINY = 2
-# squares of differences of larger values, summed over hundreds of checkpoints, overflow float32
-LARGEST_VALUE = 1e17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ class S2LSelector(Selector):
         def read(index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
             where = index if isinstance(stratum.members, slice) else stratum.members[index]
             rows = pool.read(where)
-            unfit = ~(np.abs(rows) < LARGEST_VALUE)
+            unfit = ~usable_values(rows)
             if self.transform == "log":
                 unfit |= rows < 0
             if unfit.any():
