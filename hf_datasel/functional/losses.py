@@ -91,8 +91,8 @@ def mean_nll(
         num_examples: D, needed with ``segments``; tokens of segments >= D (padding) are left out.
 
     Returns:
-        ``losses`` float32 ``[D]`` and ``num_labels`` int64 ``[D]``, on the device of ``log_probs``. The loss is NaN where
-        an example has no label: it has none, and 0 would read as perfectly learned.
+        ``losses`` float32 ``[D]`` and ``num_labels`` int64 ``[D]``, on the device of ``log_probs``. The loss is NaN
+        where an example has no label: it has none, and 0 would read as perfectly learned.
 
     >>> losses, num_labels = mean_nll(torch.tensor([[-1.0, -3.0, 0.0]]), torch.tensor([[True, True, False]]))
     >>> losses.tolist(), num_labels.tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from trl import SFTConfig
 
@@ -33,7 +33,11 @@ class SelectingSFTConfig(SFTConfig):
         proxy_training_args: SFTConfig fields that differ in the proxy stage, such as ``{"num_train_epochs": 3}``.
     """
 
-    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, "proxy_model_init_kwargs", "proxy_training_args"]
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [
+        *SFTConfig._VALID_DICT_FIELDS,
+        "proxy_model_init_kwargs",
+        "proxy_training_args",
+    ]
 
     selection_method: str = field(
         default="s2l", metadata={"help": "Selector: 's2l' (clusters of loss trajectories) or 'random'."}
@@ -44,10 +48,10 @@ class SelectingSFTConfig(SFTConfig):
     )
     selection_seed: int = field(default=42, metadata={"help": "Seed of the selector."})
     selection_num_clusters: int = field(default=100, metadata={"help": "Number of trajectory clusters K of S2L."})
-    selection_variant: str = field(
+    selection_variant: Literal["paper", "official"] = field(
         default="paper", metadata={"help": "S2L as in the 'paper' (Algorithm 1) or as the 'official' code does it."}
     )
-    selection_transform: str = field(
+    selection_transform: Literal["none", "log", "zscore"] = field(
         default="none", metadata={"help": "Transform of the trajectories: 'none' (published), 'log' or 'zscore'."}
     )
     selection_strata_column: str | None = field(
@@ -56,7 +60,7 @@ class SelectingSFTConfig(SFTConfig):
     selection_num_checkpoints: int = field(
         default=8, metadata={"help": "Points of a loss trajectory, evenly spaced over the proxy's training."}
     )
-    selection_mode: str = field(
+    selection_mode: Literal["probe", "in_run"] = field(
         default="probe",
         metadata={
             "help": "'probe': exact sweeps, as published. 'in_run': losses of the training forward, nearly free."
@@ -108,6 +112,11 @@ class SelectingSFTConfig(SFTConfig):
             raise ValueError(
                 "selection_every changes which rows are trained on between epochs, but packing=True has merged them: "
                 "use packing=False, or select once."
+            )
+        if self.selection_every is not None and self.train_sampling_strategy not in ("random", "sequential"):
+            raise ValueError(
+                f"selection_every draws the rows itself, so train_sampling_strategy="
+                f"'{self.train_sampling_strategy}' would not be followed: use 'random' or 'sequential'."
             )
         if self.selection_continue and self.proxy_model is not None:
             raise ValueError(

@@ -1,8 +1,8 @@
 """LossTrajectoryCallback: record every example's loss while a Trainer trains.
 
-The callback only passes the Trainer's events on. What is recorded stands in ``functional/losses.py``, how it is seen in
-``probe.py`` (exact sweeps) and ``in_run.py`` (training's own forward), when in ``schedule.py``, what is refused in
-``refusals.py``.
+The callback only passes the Trainer's events on. What is recorded stands in ``functional/losses.py``, how it is seen
+in ``probe.py`` (exact sweeps) and ``in_run.py`` (training's own forward), when in ``schedule.py``, what is refused
+in ``refusals.py``.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ DEFAULT_CHECKPOINTS = 8
 class LossTrajectoryCallback(TrainerCallback):
     """Record the loss of every training example at several points of a training run, as a :class:`~hf_datasel.Trace`.
 
-    Training itself is unchanged, bit for bit. Works with any ``transformers.Trainer`` of a causal language model and with
-    ``trl.SFTTrainer``, on one process or several (DDP).
+    Training itself is unchanged, bit for bit. Works with any ``transformers.Trainer`` of a causal language model and
+    with ``trl.SFTTrainer``, on one process or several (DDP).
 
     Args:
-        trainer: built, not yet training; its ``train_dataset`` carries ``example_id`` (:func:`hf_datasel.add_example_ids`).
+        trainer: built, not yet training; its ``train_dataset`` carries ``example_id``
+            (:func:`hf_datasel.add_example_ids`).
         output_dir: directory of the Trace. A run that was killed continues it when the trainer resumes.
         num_checkpoints: points of a trajectory, evenly spaced to the end of training. 8 if nothing else is given.
         checkpoint_steps: instead: every so many optimiser steps, or a list of steps.
         checkpoint_epochs: instead: every so many epochs.
         checkpoint_fractions: instead: fractions of training in (0, 1].
-        mode: ``"probe"`` scores all examples at each point, without dropout, as S2L does; a sweep costs about a fifth to a
-            third of an epoch. ``"in_run"`` keeps the losses of training's own forward: nearly free, but other evidence (one
-            point a visit, each at its own step, dropout on), so no checkpoint option applies.
-        dataset: what the trainer was built from, with ids. Needed with packing, which drops them; otherwise it lets the
-            Trace name the rows the trainer dropped because truncation left them without a label.
+        mode: ``"probe"`` scores all examples at each point, without dropout, as S2L does; a sweep costs about a fifth
+            to a third of an epoch. ``"in_run"`` keeps the losses of training's own forward: nearly free, but other
+            evidence (one point a visit, each at its own step, dropout on), so no checkpoint option applies.
+        dataset: what the trainer was built from, with ids. Needed with packing, which drops them; otherwise it lets
+            the Trace name the rows the trainer dropped because truncation left them without a label.
         tokens_per_batch: padded tokens of a probe's batch on one process.
         overwrite: replace a finished Trace at ``output_dir``.
 

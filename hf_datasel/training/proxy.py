@@ -28,7 +28,9 @@ def proxy_args(args: SelectingSFTConfig, output_dir: str) -> SFTConfig:
     Raises:
         ValueError: ``proxy_training_args`` names no field of SFTConfig, or one that holds for the whole process.
     """
-    own = dict(args.proxy_training_args or {})
+    own = args.proxy_training_args or {}
+    if not isinstance(own, dict):
+        raise ValueError(f"proxy_training_args={own!r} is no JSON object of SFTConfig fields.")
     known = {field.name for field in dataclasses.fields(SFTConfig) if field.init}
     for name in own:
         if name not in known:
@@ -91,16 +93,16 @@ def require_readable(
     vocabulary = config.get_text_config().vocab_size
     if len(tokenizer) > vocabulary:
         raise ValueError(
-            f"The tokenizer has {len(tokenizer)} tokens but the proxy '{name}' embeds {vocabulary}: pass the proxy's own "
-            "tokenizer as proxy_processing_class."
+            f"The tokenizer has {len(tokenizer)} tokens but the proxy '{name}' embeds {vocabulary}: pass the proxy's "
+            "own tokenizer as proxy_processing_class."
         )
     texts = [_text(row, tokenizer, text_field) for row in rows]
     tokens = [token for ids in tokenizer([text for text in texts if text])["input_ids"] for token in ids]
     unknown = sum(token == tokenizer.unk_token_id for token in tokens) if tokenizer.unk_token_id is not None else 0
     if unknown > MAX_UNKNOWN_SHARE * len(tokens):
         raise ValueError(
-            f"The tokenizer of the proxy '{name}' knows only {len(tokens) - unknown} of {len(tokens)} tokens in the first "
-            f"{len(rows)} examples: choose a proxy whose tokenizer reads this language."
+            f"The tokenizer of the proxy '{name}' knows only {len(tokens) - unknown} of {len(tokens)} tokens in the "
+            f"first {len(rows)} examples: choose a proxy whose tokenizer reads this language."
         )
 
 

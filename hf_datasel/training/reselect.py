@@ -66,8 +66,8 @@ class SelectionSampler(Sampler[int]):
 class Reselection(TrainerCallback):
     """Keep a trainer's sampler on the current Selection, and renew it at epochs that are multiples of ``every``.
 
-    At such an epoch all examples are scored by the model as it is, one more point of *its* trajectories (the proxy's are
-    another model's), and the method selects from those.
+    At such an epoch all examples are scored by the model as it is, one more point of *its* trajectories (the proxy's
+    are another model's), and the method selects from those.
 
     Args:
         trainer: a SelectingSFTTrainer whose ``train_dataset`` holds all rows, tokenised, with ids.
@@ -120,7 +120,7 @@ class Reselection(TrainerCallback):
         chosen = select_once(self._trainer.accelerator, lambda: self._select(epoch))
         self.sampler.choose(self._rows(chosen))
         self._trainer.selection = chosen
-        self._trainer.log(selection_metrics(chosen, current))
+        self._trainer.log_selection(selection_metrics(chosen, current))
 
     @property
     def _selector(self) -> Any:

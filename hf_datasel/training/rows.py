@@ -7,6 +7,7 @@ positions ``[D]`` of its examples in the sorted id vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,13 +79,13 @@ class MapStyleRows:
     def __iter__(self) -> Iterator[Callable[[], tuple[np.ndarray, Batch]]]:
         """Yield each batch unread: a process reads only the ones it scores."""
         for positions in self._batches:
-            yield lambda positions=positions: (positions, self._read(positions))
+            yield partial(self._read, positions)
 
-    def _read(self, positions: np.ndarray) -> Batch:
+    def _read(self, positions: np.ndarray) -> tuple[np.ndarray, Batch]:
         if self._plain:
-            return padded_batch(self._tokens[self._order[positions]], self._collator.pad_token_id)
+            return positions, padded_batch(self._tokens[self._order[positions]], self._collator.pad_token_id)
         rows = [self._tokens[int(row)] for row in self._order[positions]]
-        return self._collator([{k: v for k, v in row.items() if k != EXAMPLE_ID} for row in rows])
+        return positions, self._collator([{k: v for k, v in row.items() if k != EXAMPLE_ID} for row in rows])
 
 
 class StreamRows:
@@ -116,11 +117,11 @@ class StreamRows:
         for picked in token_budget_batches(lengths, self._tokens_per_batch):
             rows = [chunk[int(index)] for index in picked]
             positions = np.searchsorted(self.ids, [row[EXAMPLE_ID] for row in rows])
-            yield lambda rows=rows, positions=positions: (positions, self._collate(rows))
+            yield partial(self._collate, positions, rows)
 
-    def _collate(self, rows: list[dict[str, Any]]) -> Batch:
+    def _collate(self, positions: np.ndarray, rows: list[dict[str, Any]]) -> tuple[np.ndarray, Batch]:
         keep = [{k: v for k, v in row.items() if not self._remove or k in self._signature} for row in rows]
-        return self._collator([{k: v for k, v in row.items() if k != EXAMPLE_ID} for row in keep])
+        return positions, self._collator([{k: v for k, v in row.items() if k != EXAMPLE_ID} for row in keep])
 
 
 def padded_batch(table: pa.Table, pad_token_id: int) -> Batch:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from datasets import Dataset, IterableDataset
 from peft import PeftConfig
@@ -28,12 +29,12 @@ from hf_datasel.training.selection_metrics import SelectionMetricsCallback
 from hf_datasel.training.stage import SelectionStage, make_selector
 
 S2L_PAPER = {
-    "title": "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing Training "
-    "Trajectories of Small Models",
+    "title": "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing "
+    "Training Trajectories of Small Models",
     "id": "2403.07384",
     "citation": "@inproceedings{yang2024smalltolarge,\n"
-    "    title     = {{SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing "
-    "Training Trajectories of Small Models}},\n"
+    "    title     = {{SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by "
+    "Summarizing Training Trajectories of Small Models}},\n"
     "    author    = {Yang, Yu and Mishra, Siddhartha and Chiang, Jeffrey and Mirzasoleiman, Baharan},\n"
     "    booktitle = {Advances in Neural Information Processing Systems},\n"
     "    year      = 2024\n"
@@ -81,7 +82,7 @@ class SelectingSFTTrainer(SFTTrainer):
         trainer.train()
     """
 
-    _tag_names = ["trl", "sft", "hf-datasel"]
+    _tag_names: ClassVar[list[str]] = ["trl", "sft", "hf-datasel"]
     _name = "SelectingSFT"
     _paper = S2L_PAPER
 
@@ -138,26 +139,31 @@ class SelectingSFTTrainer(SFTTrainer):
         self.add_callback(SelectionMetricsCallback(self))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Select (or take up the Selection of the checkpoint), then train; returns what ``SFTTrainer.train`` returns."""
+        """Select, or take up the checkpoint's Selection, then train; returns what ``SFTTrainer.train`` returns."""
+        checkpoint = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else None
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir)
-            if resume_from_checkpoint is None:
+            checkpoint = get_last_checkpoint(self.args.output_dir)
+            if checkpoint is None:
                 raise ValueError(f"No valid checkpoint found in output directory ({self.args.output_dir})")
-        self.selection = self._get_selection(resume_from_checkpoint or None)
+        self.selection = self._get_selection(checkpoint)
         self._train_on(self.selection)
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        return super().train(checkpoint, *args, **kwargs)
+
+    def log_selection(self, metrics: dict[str, float]) -> None:
+        """Log without SFTTrainer's running averages, which would be cut short here."""
+        super(SFTTrainer, self).log(metrics)
 
     def _get_selection(self, checkpoint: str | None) -> Selection:
         if checkpoint is not None:
             saved = os.path.join(checkpoint, "selection")
             if not os.path.isdir(saved):
                 raise ValueError(
-                    f"{checkpoint} holds no Selection, so it was not made by SelectingSFTTrainer: resume it with SFTTrainer, "
-                    "or start again."
+                    f"{checkpoint} holds no Selection, so it was not made by SelectingSFTTrainer: resume it with "
+                    "SFTTrainer, or start again."
                 )
             return Selection.load(saved)
         if self._given is not None:
-            return self._given if isinstance(self._given, Selection) else Selection.load(self._given)
+            return self._given if isinstance(self._given, Selection) else Selection.load(Path(self._given))
         stage = SelectionStage(self.args, self.accelerator, self._source, self._describe_proxy())
         selection = stage.run(self._make_proxy_trainer)
         if self.args.selection_continue:

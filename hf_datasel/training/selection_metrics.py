@@ -35,7 +35,7 @@ class SelectionMetricsCallback(TrainerCallback):
     """Log the Selection's metrics when training begins.
 
     Args:
-        trainer: with an attribute ``selection``.
+        trainer: a SelectingSFTTrainer.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -46,4 +46,4 @@ class SelectionMetricsCallback(TrainerCallback):
     ) -> None:
         """Log; a run that resumes has logged already."""
         if self._trainer.selection is not None and state.global_step == 0:
-            self._trainer.log(selection_metrics(self._trainer.selection))
+            self._trainer.log_selection(selection_metrics(self._trainer.selection))

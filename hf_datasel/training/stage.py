@@ -135,8 +135,8 @@ class SelectionStage:
         self.accelerator.wait_for_everyone()
         if problem is not None:
             raise ValueError(
-                f"{self.args.output_dir} holds a selection stage of another run ({problem}): choose another output_dir, or "
-                "set selection_overwrite=True to throw it away."
+                f"{self.args.output_dir} holds a selection stage of another run ({problem}): choose another "
+                "output_dir, or set selection_overwrite=True to throw it away."
             )
 
     def _trace_is_finished(self) -> bool:

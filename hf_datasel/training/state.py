@@ -30,7 +30,8 @@ def scoring_mode(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def preserved_rng(device: torch.device | None = None) -> Iterator[None]:
     """Run the body without disturbing the global generators of Python, NumPy and torch (CPU and ``device``)."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
+    # A collator of the user's may draw from NumPy's legacy generator, which is the global one.
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = [device] if device is not None and device.type not in ("cpu", "mps") else []
     kind = devices[0].type if devices else "cuda"
     try:
@@ -38,4 +39,4 @@ def preserved_rng(device: torch.device | None = None) -> Iterator[None]:
             yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

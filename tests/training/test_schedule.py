@@ -1,0 +1,47 @@
+"""When to record: T does not depend on anything but the options and the number of steps."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_datasel.training.schedule import CheckpointSchedule
+
+
+@given(st.integers(1, 50), st.integers(0, 1000))
+def test_a_count_is_kept_and_ends_with_training(count: int, more: int) -> None:
+    steps = CheckpointSchedule(num_checkpoints=count).steps(count + more, 10)
+    assert len(steps) == count
+    assert steps[-1] == count + more
+    assert all(later > earlier for earlier, later in zip(steps, steps[1:], strict=False))
+    gaps = [b - a for a, b in zip([0, *steps], steps, strict=False)]
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_steps_epochs_and_fractions() -> None:
+    assert CheckpointSchedule(checkpoint_steps=4).steps(13, 5) == [4, 8, 12]
+    assert CheckpointSchedule(checkpoint_steps=[9, 2, 9]).steps(13, 5) == [2, 9]
+    assert CheckpointSchedule(checkpoint_epochs=0.5).steps(20, 10) == [5, 10, 15, 20]
+    assert CheckpointSchedule(checkpoint_epochs=1 / 3).steps(9, 9) == [3, 6, 9]
+    assert CheckpointSchedule(checkpoint_fractions=[1.0, 0.25]).steps(10, 5) == [3, 10]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "exactly one.*none"),
+        ({"num_checkpoints": 2, "checkpoint_steps": 2}, "exactly one.*num_checkpoints, checkpoint_steps"),
+        ({"num_checkpoints": 0}, "num_checkpoints=0"),
+        ({"num_checkpoints": 2.5}, r"num_checkpoints=2\.5"),
+        ({"num_checkpoints": 11}, "num_checkpoints=11 does not fit into 10"),
+        ({"checkpoint_steps": 11}, "checkpoint_steps gives no point"),
+        ({"checkpoint_steps": [0]}, "checkpoint_steps gives step 0"),
+        ({"checkpoint_steps": [3, 12]}, "checkpoint_steps gives step 12"),
+        ({"checkpoint_epochs": 0.0}, r"checkpoint_epochs=0\.0"),
+        ({"checkpoint_epochs": float("nan")}, "checkpoint_epochs=nan"),
+        ({"checkpoint_fractions": [0.5, 1.5]}, r"checkpoint_fractions=\[0\.5, 1\.5\]"),
+        ({"checkpoint_fractions": []}, "checkpoint_fractions gives no point"),
+    ],
+)
+def test_bad_options_are_named(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CheckpointSchedule(**options).steps(10, 5)
