@@ -74,7 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise UsageError(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}")
-        importlib.import_module(f"hf_datasel.cli.{name}").run(args[1:])
+        command = importlib.import_module(f"hf_datasel.cli.{name}")
+        parsed = command.make_parser().parse(args[1:])
+        if parsed is not None:
+            command.run(*parsed)
     except UsageError as error:
         return _report(name, error, 2, debug)
     except _EXPECTED as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,19 +67,16 @@ class RecordArguments:
         }
 
 
-def run(args: Sequence[str]) -> None:
-    """Run the command with its arguments."""
+def make_parser() -> CommandParser:
+    """The parser of `hf-datasel record`."""
     from trl import ModelConfig, SFTConfig
 
     own = [*DatasetArguments.__dataclass_fields__, *RecordArguments.__dataclass_fields__]
     types = (DatasetArguments, RecordArguments, SFTConfig, ModelConfig)
-    parser = CommandParser("record", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
-    parsed = parser.parse(args)
-    if parsed is not None:
-        record(*parsed)
+    return CommandParser("record", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
 
 
-def record(dataset_options: DatasetArguments, options: RecordArguments, training_args: Any, model_args: Any) -> None:
+def run(dataset_options: DatasetArguments, options: RecordArguments, training_args: Any, model_args: Any) -> None:
     """Train the proxy with recording, and save it beside the trace."""
     from trl import SFTTrainer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -85,14 +84,14 @@ def parse_budget(text: str | None, option: str = "--budget") -> int | float:
     raise UsageError(f"argument {option}: {text!r} is neither a number of examples (3000) nor a share (0.11)")
 
 
-def run(args: Sequence[str]) -> None:
-    """Run the command with its arguments."""
+def make_parser() -> CommandParser:
+    """The parser of `hf-datasel select`."""
     own = [*SelectArguments.__dataclass_fields__, *DatasetArguments.__dataclass_fields__]
-    parser = CommandParser("select", SUMMARY, (SelectArguments, DatasetArguments), own, NEEDS, EXAMPLES)
-    parsed = parser.parse(args)
-    if parsed is None:
-        return
-    options, dataset_options = parsed
+    return CommandParser("select", SUMMARY, (SelectArguments, DatasetArguments), own, NEEDS, EXAMPLES)
+
+
+def run(options: SelectArguments, dataset_options: DatasetArguments) -> None:
+    """Select, save the Selection and, where asked, the curated dataset."""
     quiet_unless_terminal()
     dataset = _dataset_for(options, dataset_options)
     selection = _select(options, dataset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -36,8 +35,8 @@ class TrainArguments:
     eval_split: str = field(default="test", metadata={"help": "Split of --eval_dataset, where it has several."})
 
 
-def run(args: Sequence[str]) -> None:
-    """Run the command with its arguments."""
+def make_parser() -> CommandParser:
+    """The parser of `hf-datasel train`."""
     from trl import ModelConfig, SFTConfig
 
     from hf_datasel import SelectingSFTConfig
@@ -46,13 +45,10 @@ def run(args: Sequence[str]) -> None:
     selecting = [item.name for item in fields(SelectingSFTConfig) if item.name not in of_trl]
     own = [*DatasetArguments.__dataclass_fields__, *TrainArguments.__dataclass_fields__, *selecting]
     types = (DatasetArguments, TrainArguments, SelectingSFTConfig, ModelConfig)
-    parser = CommandParser("train", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
-    parsed = parser.parse(args)
-    if parsed is not None:
-        train(*parsed)
+    return CommandParser("train", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
 
 
-def train(dataset_options: DatasetArguments, options: TrainArguments, training_args: Any, model_args: Any) -> None:
+def run(dataset_options: DatasetArguments, options: TrainArguments, training_args: Any, model_args: Any) -> None:
     """Select, train on the selection, and save the model."""
     from hf_datasel import SelectingSFTTrainer
 
@@ -62,9 +58,9 @@ def train(dataset_options: DatasetArguments, options: TrainArguments, training_a
     trainer = SelectingSFTTrainer(train_dataset=dataset, eval_dataset=held_out, **model_options)
     trainer.train(resume_from_checkpoint=resume_from(training_args))
     trainer.save_model()
-    selection = trainer.selection
+    assert trainer.selection is not None  # train() has set it
     print_once(
-        f"trained on {len(selection):,} of {len(dataset):,} examples for {trainer.state.global_step:,} steps: "
+        f"trained on {len(trainer.selection):,} of {len(dataset):,} examples for {trainer.state.global_step:,} steps: "
         f"{training_args.output_dir}"
     )
     trainer.end()
