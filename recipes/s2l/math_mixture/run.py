@@ -28,6 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from hf_datasel import Selection, __version__
 from hf_datasel.cli import main as hf_datasel
 from hf_datasel.functional.losses import label_log_probs
+from hf_datasel.quickstart import compare
 from recipes.benchmarks.common import machine_class, versions
 from recipes.s2l.math_mixture import prepare
 
@@ -83,12 +84,12 @@ def answer_loss(model_dir: Path, rows: list[dict[str, Any]], max_length: int) ->
     return total / num_tokens
 
 
-def spread(values: list[float]) -> dict[str, Any]:
+def summary(values: list[float]) -> dict[str, Any]:
     """Mean, standard error over seeds, and the values themselves."""
-    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    found = compare.spread(values)
     return {
-        "mean": round(float(np.mean(values)), 4),
-        "standard_error": None if error is None else round(error, 4),
+        "mean": round(found.mean, 4),
+        "standard_error": round(found.standard_error, 4),
         "per_seed": [round(value, 4) for value in values],
     }
 
@@ -127,9 +128,9 @@ def run(data: Path, work: Path, seeds: list[int]) -> dict[str, Any]:
             }
             with clock.stage("select"):
                 command("select", **choice[method], dataset=mixture, seed=seed, output_dir=place / "selection")
-            ids = Selection.load(place / "selection").ids
-            for name, count in Counter(sources[ids].tolist()).items():
-                kept[method][name].append(count)
+            chosen = sources[Selection.load(place / "selection").ids]
+            for name in prepare.SOURCES:
+                kept[method][name].append(int((chosen == name).sum()))
             with clock.stage("train"):
                 command(
                     "train",
@@ -144,7 +145,7 @@ def run(data: Path, work: Path, seeds: list[int]) -> dict[str, Any]:
             print(
                 f"seed {seed}, {method}: {losses[method][-1]:.4f} nats per answer token of {prepare.TEST}", flush=True
             )
-    differences = [ours - theirs for ours, theirs in zip(losses["s2l"], losses["random"], strict=True)]
+    difference = compare.paired_difference("s2l", "random", losses)
     return {
         "recipe": "s2l/math_mixture",
         "machine": machine_class(),
@@ -155,9 +156,13 @@ def run(data: Path, work: Path, seeds: list[int]) -> dict[str, Any]:
         "num_rows": {name: int((sources == name).sum()) for name in prepare.SOURCES},
         "num_test_rows": len(test),
         "settings": settings,
-        "num_kept": {method: {name: spread(counts) for name, counts in kept[method].items()} for method in METHODS},
-        "answer_loss_on_gsm8k_test": {method: spread(values) for method, values in losses.items()},
-        "s2l_minus_random": spread(differences),
+        "num_kept": {method: {name: summary(counts) for name, counts in kept[method].items()} for method in METHODS},
+        "answer_loss_on_gsm8k_test": {method: summary(values) for method, values in losses.items()},
+        "s2l_minus_random": {
+            "mean": round(difference.mean, 4),
+            "interval": [round(difference.low, 4), round(difference.high, 4)],
+            "is_clear": difference.is_clear,
+        },
         "wall_time_shares": clock.shares(),
     }
 
@@ -165,9 +170,7 @@ def run(data: Path, work: Path, seeds: list[int]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the JSON Lines files")
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of selection, target weights and order"
-    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at least two, for a spread")
     parser.add_argument("--output", type=Path, default=HERE / "result.json", help="where the result is written")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
