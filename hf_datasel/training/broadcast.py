@@ -15,28 +15,31 @@ from hf_datasel.fingerprint import DatasetFingerprint
 from hf_datasel.selection import Selection
 
 ARRAYS = ("candidate_ids", "kept", "scores", "clusters")
+CHOSEN, FAILED = b"+", b"-"
 
 
 def select_once(accelerator: Accelerator, select: Callable[[], Selection]) -> Selection:
     """Run ``select`` on the main process and give its Selection to all.
 
     Raises:
-        RuntimeError: on the other processes, where the main process failed; there the error itself is raised.
+        RuntimeError: on the other processes, where the main process failed; it says why. There the error itself is
+            raised.
     """
     if accelerator.num_processes == 1:
         return select()
     payload, failure = b"", None
     if accelerator.is_main_process:
         try:
-            payload = to_bytes(select())
+            payload = CHOSEN + to_bytes(select())
         except Exception as error:  # told to the other processes below, then raised: they would wait for ever
             failure = error
+            payload = FAILED + f"{type(error).__name__}: {error}".encode()
     received = _broadcast_bytes(accelerator, payload)
     if failure is not None:
         raise failure
-    if not received:
-        raise RuntimeError("Selecting failed on the main process; its error is printed there.")
-    return from_bytes(received)
+    if received.startswith(FAILED):
+        raise RuntimeError(f"Selecting failed on the main process: {received[1:].decode()}")
+    return from_bytes(received[1:])
 
 
 def to_bytes(selection: Selection) -> bytes:
@@ -67,8 +70,6 @@ def from_bytes(payload: bytes) -> Selection:
 def _broadcast_bytes(accelerator: Accelerator, payload: bytes) -> bytes:
     length = broadcast(torch.tensor([len(payload)], device=accelerator.device))
     buffer = torch.zeros(int(length), dtype=torch.uint8, device=accelerator.device)
-    if accelerator.is_main_process and payload:
+    if accelerator.is_main_process:
         buffer.copy_(torch.frombuffer(bytearray(payload), dtype=torch.uint8))
-    if not len(buffer):
-        return b""
     return broadcast(buffer).cpu().numpy().tobytes()

@@ -71,7 +71,6 @@ class RecordLog:
 
     def __init__(self, folder: str | os.PathLike[str], rank: int) -> None:
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / f"rank{rank:05d}.bin"
         self._pending: list[tuple[int, int, float, torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
@@ -102,6 +101,7 @@ class RecordLog:
             block["id"], block["loss"] = ids.cpu().numpy(), losses.cpu().numpy()
             require_finite(block["id"], block["loss"], num_labels.cpu().numpy(), f"step {step}")
             blocks.append(block)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab") as file:
             file.write(np.concatenate(blocks).tobytes())
             file.flush()

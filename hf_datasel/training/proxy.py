@@ -65,7 +65,8 @@ def proxy_tokenizer(
         return AutoTokenizer.from_pretrained(proxy)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"proxy_model '{proxy}' brings no tokenizer that can be loaded ({error}). Pass proxy_processing_class=..."
+            f"proxy_model '{proxy}' brings no tokenizer that can be loaded ({str(error).splitlines()[0]}). Pass "
+            "proxy_processing_class=..."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -116,7 +117,7 @@ class SelectingSFTTrainer(SFTTrainer):
         self._given = args.selection_path if selection is None else selection
         self._source = add_example_ids(train_dataset)
         self._proxy = proxy_model if proxy_model is not None else args.proxy_model
-        self._proxy_peft_config = proxy_peft_config
+        self._proxy_peft_config = copy.deepcopy(proxy_peft_config)  # PEFT writes the base model's name into it
         self._proxy_options = {"formatting_func": kwargs.get("formatting_func")}
         self._reselection: Reselection | None = None
         make_selector(args)  # unknown method or option: say so before anything is loaded

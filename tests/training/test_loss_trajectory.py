@@ -76,9 +76,7 @@ def record(
     recorder = LossTrajectoryCallback(trainer, tmp_path / "trace", mode=mode, dataset=dataset, **points)
     trainer.add_callback(recorder)
     rows = list(dataset)
-    oracle = Oracle(
-        trainer, lambda model: reference_losses(model, rows, tokenizer, args.max_length, assistant_only)
-    )
+    oracle = Oracle(trainer, lambda model: reference_losses(model, rows, tokenizer, args.max_length, assistant_only))
     trainer.add_callback(oracle)
     trainer.train()
     return Trace.load(tmp_path / "trace"), oracle
@@ -122,7 +120,10 @@ def test_architectures(tmp_path: Path, mode: str, architecture: str) -> None:
         ("prompt_completion", {"padding_free": True, "max_length": None}),
         ("prompt_completion", {"gradient_accumulation_steps": 2}),
         ("prompt_completion", {"gradient_checkpointing": True}),
-        ("prompt_completion", {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}),
+        (
+            "prompt_completion",
+            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}},
+        ),
         ("prompt_completion", {"loss_type": "dft"}),
         ("prompt_completion", {"lora": True}),
         ("prompt_completion", {"train_sampling_strategy": "group_by_length"}),

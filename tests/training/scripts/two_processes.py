@@ -1,0 +1,170 @@
+"""What the two-process tests run in every process of a launch, and in one process to compare with.
+
+Launched as ``accelerate launch two_processes.py FOLDER SCENARIO...``; each scenario writes into a folder of its name.
+A global batch is four rows, however many processes share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+from transformers import Trainer, TrainerCallback
+from trl import SFTTrainer
+
+from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer, Selection
+from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
+
+GLOBAL_BATCH = 4
+EVEN_ROWS, UNEVEN_ROWS = 40, 37
+
+
+def shared_batch(world_size: int) -> dict[str, Any]:
+    """Options that make one optimiser step of four rows; plain SGD, so that rounding stays as small as it starts."""
+    return {"per_device_train_batch_size": GLOBAL_BATCH // world_size, "optim": "sgd", "learning_rate": 0.3}
+
+
+def save_weights(model: torch.nn.Module, path: Path) -> None:
+    """Write a model's weights, tied ones once."""
+    if PartialState().is_main_process:
+        save_file({name: value.detach().clone() for name, value in model.named_parameters()}, path)
+
+
+def sft_trainer(folder: Path, num_rows: int, world_size: int, **options: Any) -> SFTTrainer:
+    """A tiny Llama on prompt-completion rows."""
+    return SFTTrainer(
+        tiny_model("llama"),
+        args=sft_args(folder, **{**shared_batch(world_size), **options}),
+        train_dataset=make_dataset(num_rows=num_rows),
+        processing_class=word_tokenizer(),
+    )
+
+
+def record_probe(folder: Path, world_size: int, num_rows: int) -> None:
+    """Probe after steps 3, 6, ... and at the end, and keep the weights of the end."""
+    trainer = sft_trainer(folder, num_rows, world_size)
+    steps = [3, 6, 9, 10, 15, 20]
+    trainer.add_callback(
+        LossTrajectoryCallback(trainer, folder / "trace", checkpoint_steps=steps, tokens_per_batch=60)
+    )
+    trainer.train()
+    save_weights(trainer.model, folder / "weights.safetensors")
+
+
+class KeepRecords(TrainerCallback):
+    """Copy the records of all processes before the recorder arranges and removes them."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self.source, self.target = source, target
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        PartialState().wait_for_everyone()
+        if PartialState().is_main_process:
+            shutil.copytree(self.source, self.target)
+        PartialState().wait_for_everyone()
+
+
+def record_in_run(folder: Path, world_size: int, num_rows: int, **options: Any) -> None:
+    """Keep training's own losses, with the records of each process."""
+    trainer = sft_trainer(folder, num_rows, world_size, **options)
+    recorder = LossTrajectoryCallback(trainer, folder / "trace", mode="in_run")
+    trainer.add_callback(KeepRecords(recorder.recorder.records_dir, folder / "records"))
+    trainer.add_callback(recorder)
+    trainer.train()
+
+
+def selecting_trainer(folder: Path, world_size: int, num_rows: int = EVEN_ROWS, **options: Any) -> SelectingSFTTrainer:
+    """A target with attention dropout, so that a disturbed random state shows, and another model as proxy."""
+    model = tiny_model("llama", seed=1)
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.1
+    args = {
+        **base_options(folder),
+        **shared_batch(world_size),
+        "selection_budget": 16,
+        "selection_num_clusters": 4,
+        "selection_num_checkpoints": 4,
+        "proxy_training_args": {"save_strategy": "no"},
+        **options,
+    }
+    return SelectingSFTTrainer(
+        model,
+        args=SelectingSFTConfig(**args),
+        train_dataset=make_dataset(num_rows=num_rows),
+        processing_class=word_tokenizer(),
+        proxy_model=tiny_model("llama", seed=0),
+    )
+
+
+def select(folder: Path, world_size: int) -> None:
+    """Select and train, then train an SFTTrainer on the chosen rows alone."""
+    trainer = selecting_trainer(folder, world_size, save_strategy="steps", save_steps=4)
+    trainer.train()
+    assert trainer.selection is not None
+    trainer.selection.save(folder / f"rank{PartialState().process_index}")
+    save_weights(trainer.model, folder / "selecting.safetensors")
+
+    plain = selecting_trainer(folder, world_size)
+    model, data = plain.model, trainer.selection.apply(make_dataset(num_rows=EVEN_ROWS))
+    model.__dict__.pop("forward")  # the trainer that built it patched its forward
+    reference = SFTTrainer(
+        model,
+        args=sft_args(folder / "plain", **shared_batch(world_size)),
+        train_dataset=data,
+        processing_class=word_tokenizer(),
+    )
+    reference.train()
+    save_weights(reference.model, folder / "plain.safetensors")
+
+
+def select_again(folder: Path, world_size: int) -> None:
+    """Select anew before every epoch but the first."""
+    trainer = selecting_trainer(folder, world_size, selection_every=1, num_train_epochs=3)
+    trainer.train()
+    assert trainer.selection is not None
+    trainer.selection.save(folder / f"rank{PartialState().process_index}")
+
+
+def fail_on_the_main_process(folder: Path, world_size: int) -> None:
+    """A budget that only turns out to be too large when the main process selects: some rows have no label left."""
+    trainer = selecting_trainer(folder, world_size, max_length=6, selection_budget=EVEN_ROWS - 1, num_train_epochs=1)
+    trainer.train()
+
+
+SCENARIOS: dict[str, Callable[[Path, int], None]] = {
+    "probe": lambda folder, world: record_probe(folder, world, EVEN_ROWS),
+    "probe_uneven": lambda folder, world: record_probe(folder, world, UNEVEN_ROWS),
+    "in_run": lambda folder, world: record_in_run(folder, world, EVEN_ROWS),
+    "in_run_uneven": lambda folder, world: record_in_run(folder, world, UNEVEN_ROWS, learning_rate=0.0),
+    "select": select,
+    "select_again": select_again,
+    "fail": fail_on_the_main_process,
+}
+
+
+def run(folder: Path, names: list[str], world_size: int) -> None:
+    """Run scenarios, each in a folder of its own."""
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        SCENARIOS[name](folder / name, world_size)
+
+
+def main() -> None:
+    """Run what the command line names."""
+    torch.set_num_threads(1)
+    state = PartialState(cpu=True)
+    run(Path(sys.argv[1]), sys.argv[2:], state.num_processes)
+    state.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
