@@ -12,7 +12,13 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    DataCollatorForSeq2Seq,
+    DataCollatorWithFlattening,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from trl import SFTTrainer
 
 from hf_datasel import LossTrajectoryCallback, Trace
@@ -139,7 +145,7 @@ def test_formats_and_options(tmp_path: Path, mode: str, kind: str, options: dict
 @pytest.mark.parametrize("mode", ["probe", "in_run"])
 def test_bfloat16(tmp_path: Path, mode: str) -> None:
     trace, oracle = record(tmp_path, mode, make_dataset(num_rows=13), bf16=True)
-    # Under autocast the matmuls round to bfloat16, in the oracle as well, but in another order: a few units of its eps.
+    # Under autocast matmuls round to bfloat16, in the oracle as well, but in another order: a few units of its eps.
     check(mode, trace, oracle, tolerance=4 * torch.finfo(torch.bfloat16).eps)
 
 
@@ -201,6 +207,19 @@ def plain_trainer(tmp_path: Path, dataset: Dataset, architecture: str = "llama",
 def test_plain_trainer(tmp_path: Path, mode: str, architecture: str, options: dict[str, Any]) -> None:
     dataset = make_dataset(num_rows=13)
     trainer = plain_trainer(tmp_path, dataset, architecture, **options)
+    points = {"num_checkpoints": 3} if mode == "probe" else {}
+    trainer.add_callback(LossTrajectoryCallback(trainer, tmp_path / "trace", mode=mode, **points))
+    oracle = Oracle(trainer, lambda model: reference_losses(model, dataset, word_tokenizer()))
+    trainer.add_callback(oracle)
+    trainer.train()
+    check(mode, Trace.load(tmp_path / "trace"), oracle)
+
+
+@pytest.mark.parametrize("mode", ["probe", "in_run"])
+def test_a_plain_trainer_with_flattened_batches(tmp_path: Path, mode: str) -> None:
+    dataset = make_dataset(num_rows=13)
+    trainer = plain_trainer(tmp_path, dataset)
+    trainer.data_collator = DataCollatorWithFlattening()
     points = {"num_checkpoints": 3} if mode == "probe" else {}
     trainer.add_callback(LossTrajectoryCallback(trainer, tmp_path / "trace", mode=mode, **points))
     oracle = Oracle(trainer, lambda model: reference_losses(model, dataset, word_tokenizer()))

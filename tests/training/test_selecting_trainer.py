@@ -290,7 +290,7 @@ def test_a_proxy_that_cannot_read_the_data(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"knows only \d+ of \d+ tokens"):
         selecting(tmp_path, foreign, proxy=tiny_model(seed=3))
     tiny_model().save_pretrained(tmp_path / "bare")
-    with pytest.raises(ValueError, match="brings no tokenizer.*proxy_processing_class"):
+    with pytest.raises(ValueError, match=r"brings no tokenizer.*proxy_processing_class"):
         selecting(tmp_path, proxy_model=str(tmp_path / "bare"))
 
 
@@ -308,5 +308,5 @@ def test_a_checkpoint_of_another_trainer(tmp_path: Path) -> None:
         model=tiny_model(), args=sft_args(tmp_path, save_strategy="steps", save_steps=2),
         train_dataset=make_dataset(), processing_class=word_tokenizer(),
     ).train()  # fmt: skip
-    with pytest.raises(ValueError, match="holds no Selection.*resume it with SFTTrainer"):
+    with pytest.raises(ValueError, match=r"holds no Selection.*resume it with SFTTrainer"):
         selecting(tmp_path, proxy=tiny_model(seed=3)).train(resume_from_checkpoint=True)
