@@ -6,22 +6,20 @@ A global batch is four rows, however many processes share it.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
-from transformers import Trainer, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from trl import SFTTrainer
 
-from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer, Selection
+from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
 
 GLOBAL_BATCH = 4
@@ -73,20 +71,40 @@ class KeepRecords(TrainerCallback):
         PartialState().wait_for_everyone()
 
 
-def record_in_run(folder: Path, world_size: int, num_rows: int, **options: Any) -> None:
-    """Keep training's own losses, with the records of each process."""
-    trainer = sft_trainer(folder, num_rows, world_size, **options)
-    recorder = LossTrajectoryCallback(trainer, folder / "trace", mode="in_run")
-    trainer.add_callback(KeepRecords(recorder.recorder.records_dir, folder / "records"))
-    trainer.add_callback(recorder)
+def record_in_run(folder: Path, world_size: int, num_rows: int) -> None:
+    """Keep training's own losses."""
+    trainer = sft_trainer(folder, num_rows, world_size)
+    trainer.add_callback(LossTrajectoryCallback(trainer, folder / "trace", mode="in_run"))
     trainer.train()
 
 
-def selecting_trainer(folder: Path, world_size: int, num_rows: int = EVEN_ROWS, **options: Any) -> SelectingSFTTrainer:
-    """A target with attention dropout, so that a disturbed random state shows, and another model as proxy."""
+def record_standing_still(folder: Path, world_size: int, **options: Any) -> None:
+    """Both ways of recording, at a learning rate of 0: every value is a loss of the weights it began with."""
+    data = make_dataset(num_rows=UNEVEN_ROWS)
+    trainer = SFTTrainer(
+        tiny_model("llama"),
+        args=sft_args(folder, **{**shared_batch(world_size), "learning_rate": 0.0, **options}),
+        train_dataset=data.to_iterable_dataset() if "max_steps" in options else data,
+        processing_class=word_tokenizer(),
+    )
+    source = data if "packing" in options else None
+    recorder = LossTrajectoryCallback(trainer, folder / "in_run", mode="in_run", dataset=source)
+    trainer.add_callback(KeepRecords(recorder.recorder.records_dir, folder / "records"))
+    trainer.add_callback(recorder)
+    trainer.add_callback(LossTrajectoryCallback(trainer, folder / "probe", num_checkpoints=2, dataset=source))
+    trainer.train()
+
+
+def target_model(dropout: float) -> PreTrainedModel:
+    """The model to train; with attention dropout a disturbed random state shows in its weights."""
     model = tiny_model("llama", seed=1)
     for layer in model.model.layers:
-        layer.self_attn.attention_dropout = 0.1
+        layer.self_attn.attention_dropout = dropout
+    return model
+
+
+def selecting_trainer(folder: Path, world_size: int, dropout: float = 0.0, **options: Any) -> SelectingSFTTrainer:
+    """A tiny Llama to train, and another as proxy."""
     args = {
         **base_options(folder),
         **shared_batch(world_size),
@@ -97,9 +115,9 @@ def selecting_trainer(folder: Path, world_size: int, num_rows: int = EVEN_ROWS, 
         **options,
     }
     return SelectingSFTTrainer(
-        model,
+        target_model(dropout),
         args=SelectingSFTConfig(**args),
-        train_dataset=make_dataset(num_rows=num_rows),
+        train_dataset=make_dataset(num_rows=EVEN_ROWS),
         processing_class=word_tokenizer(),
         proxy_model=tiny_model("llama", seed=0),
     )
@@ -107,19 +125,14 @@ def selecting_trainer(folder: Path, world_size: int, num_rows: int = EVEN_ROWS, 
 
 def select(folder: Path, world_size: int) -> None:
     """Select and train, then train an SFTTrainer on the chosen rows alone."""
-    trainer = selecting_trainer(folder, world_size, save_strategy="steps", save_steps=4)
+    trainer = selecting_trainer(folder, world_size, dropout=0.1, save_strategy="steps", save_steps=4)
     trainer.train()
-    assert trainer.selection is not None
-    trainer.selection.save(folder / f"rank{PartialState().process_index}")
+    save_selection(trainer, folder)
     save_weights(trainer.model, folder / "selecting.safetensors")
-
-    plain = selecting_trainer(folder, world_size)
-    model, data = plain.model, trainer.selection.apply(make_dataset(num_rows=EVEN_ROWS))
-    model.__dict__.pop("forward")  # the trainer that built it patched its forward
     reference = SFTTrainer(
-        model,
+        target_model(dropout=0.1),
         args=sft_args(folder / "plain", **shared_batch(world_size)),
-        train_dataset=data,
+        train_dataset=trainer.selection.apply(make_dataset(num_rows=EVEN_ROWS)),
         processing_class=word_tokenizer(),
     )
     reference.train()
@@ -130,6 +143,11 @@ def select_again(folder: Path, world_size: int) -> None:
     """Select anew before every epoch but the first."""
     trainer = selecting_trainer(folder, world_size, selection_every=1, num_train_epochs=3)
     trainer.train()
+    save_selection(trainer, folder)
+
+
+def save_selection(trainer: SelectingSFTTrainer, folder: Path) -> None:
+    """Write the Selection this process trained on."""
     assert trainer.selection is not None
     trainer.selection.save(folder / f"rank{PartialState().process_index}")
 
@@ -140,11 +158,17 @@ def fail_on_the_main_process(folder: Path, world_size: int) -> None:
     trainer.train()
 
 
+FORMATS: dict[str, dict[str, Any]] = {
+    "accumulated": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2},
+    "packed": {"packing": True, "max_length": 32},
+    "padding_free": {"padding_free": True, "max_length": None},
+    "stream": {"max_steps": 20},
+}
 SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     "probe": lambda folder, world: record_probe(folder, world, EVEN_ROWS),
     "probe_uneven": lambda folder, world: record_probe(folder, world, UNEVEN_ROWS),
     "in_run": lambda folder, world: record_in_run(folder, world, EVEN_ROWS),
-    "in_run_uneven": lambda folder, world: record_in_run(folder, world, UNEVEN_ROWS, learning_rate=0.0),
+    **{name: partial(record_standing_still, **options) for name, options in FORMATS.items()},
     "select": select,
     "select_again": select_again,
     "fail": fail_on_the_main_process,

@@ -1,0 +1,191 @@
+"""Two processes see what one sees: the same Trace, the same Selection, the same training."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from hf_datasel import S2LSelector, Selection, Trace
+from hf_datasel.training.in_run import RecordLog
+from tests.training.reference import reference_losses
+from tests.training.scripts import two_processes
+from tests.training.tiny import make_dataset, tiny_model, word_tokenizer
+
+ROOT = Path(__file__).parents[2]
+COMPARED = ["probe", "probe_uneven", "in_run", *two_processes.FORMATS, "select", "select_again"]
+# Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights by
+# some roundings a step; over 20 steps of plain SGD that stays within tens of roundings of a loss.
+TOLERANCE = 32 * 2.0**-21
+LAUNCH_CONFIG = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: MULTI_GPU
+num_machines: 1
+num_processes: 2
+machine_rank: 0
+main_process_port: {port}
+main_training_function: main
+mixed_precision: 'no'
+rdzv_backend: static
+same_network: true
+use_cpu: false
+downcast_bf16: 'no'
+debug: false
+"""
+
+
+def launch(folder: Path, names: list[str], timeout: float = 240) -> subprocess.CompletedProcess:
+    """Run scenarios in two processes, as a user starts them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "launch.yaml"
+    config.write_text(LAUNCH_CONFIG.format(port=port))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    script = [str(Path(two_processes.__file__)), str(folder), *names]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*command, *script], env=environment, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of what two processes and one process wrote; made once, however many workers share these tests."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    two, one, made = shared / "two_processes", shared / "one_process", shared / "two_processes.made"
+    with FileLock(shared / "two_processes.lock"):
+        if not made.exists():
+            ended = launch(two, COMPARED)
+            assert ended.returncode == 0, ended.stderr
+            torch.set_num_threads(1)
+            two_processes.run(one, COMPARED, world_size=1)
+            made.touch()
+    return two, one
+
+
+def saved_model(path: Path) -> torch.nn.Module:
+    model = tiny_model("llama")
+    model.load_state_dict(load_file(path), strict=True)
+    return model
+
+
+@pytest.mark.parametrize(("name", "num_rows"), [("probe", 40), ("probe_uneven", 37)])
+def test_a_probe_of_two_processes_scores_every_example_once(runs: tuple[Path, Path], name: str, num_rows: int) -> None:
+    trace = Trace.load(runs[0] / name / "trace")
+    data = make_dataset(num_rows=num_rows)
+    expected = reference_losses(saved_model(runs[0] / name / "weights.safetensors"), data, word_tokenizer())
+    assert trace.ids.tolist() == data["example_id"]
+    np.testing.assert_allclose(trace.column(trace.num_checkpoints - 1), expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_equal"),
+    [
+        ("probe", 6),
+        # 37 rows leave one row to the tenth step; two processes fill it up with three others, a different training.
+        ("probe_uneven", 3),
+        ("in_run", 2),
+    ],
+)
+def test_the_trace_does_not_depend_on_the_number_of_processes(
+    runs: tuple[Path, Path], name: str, num_equal: int
+) -> None:
+    two, one = (Trace.load(folder / name / "trace") for folder in runs)
+    assert two.ids.tolist() == one.ids.tolist()
+    assert two.steps.tolist() == one.steps.tolist()
+    assert two.epochs.tolist() == one.epochs.tolist()
+    assert two.learning_rates.tolist() == one.learning_rates.tolist()
+    assert two.info == one.info
+    np.testing.assert_allclose(two.values[:, :num_equal], one.values[:, :num_equal], rtol=0, atol=TOLERANCE)
+    moved = np.abs(np.diff(two.values, axis=1)).max(axis=0)
+    assert (moved > 1000 * TOLERANCE).all(), "training must move the losses, or there is nothing to compare"
+
+
+@pytest.mark.parametrize("name", list(two_processes.FORMATS))
+def test_values_are_those_of_the_examples_in_every_format(runs: tuple[Path, Path], name: str) -> None:
+    expected = reference_losses(tiny_model("llama"), make_dataset(num_rows=37), word_tokenizer())
+    for folder in runs:
+        for way in ("in_run", "probe"):
+            trace = Trace.load(folder / name / way)
+            assert trace.ids.tolist() == list(range(37))
+            assert trace.num_checkpoints == 2
+            for t in range(2):
+                np.testing.assert_allclose(trace.column(t), expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", list(two_processes.FORMATS))
+def test_both_processes_record_and_each_visit_counts_once(runs: tuple[Path, Path], name: str) -> None:
+    expected = np.array(reference_losses(tiny_model("llama"), make_dataset(num_rows=37), word_tokenizer()))
+    files = sorted((runs[0] / name / "records").iterdir())
+    assert [file.name for file in files] == ["rank00000.bin", "rank00001.bin"]
+    assert all(len(RecordLog.read(file)) > 0 for file in files)
+    records = RecordLog.read_all(runs[0] / name / "records")
+    np.testing.assert_allclose(records["loss"], expected[records["id"]], rtol=0, atol=TOLERANCE)
+    for epoch in (0, 1):
+        ids, times = np.unique(records["id"][records["epoch"] == epoch], return_counts=True)
+        assert ids.tolist() == list(range(37))
+        if name == "accumulated":
+            assert times.sum() == 38, "19 steps of a row on each process: one row comes a second time"
+
+
+def test_all_processes_train_on_the_selection_of_one(runs: tuple[Path, Path]) -> None:
+    two, one = (folder / "select" for folder in runs)
+    ranks = [Selection.load(two / name) for name in ("rank0", "rank1", "selection", "checkpoint-8/selection")]
+    from_trace = S2LSelector(budget=16, num_clusters=4).select(Trace.load(two / "selection_stage" / "trace"))
+    for selection in ranks:
+        assert selection.ids.tolist() == from_trace.ids.tolist()
+        assert selection.clusters.tolist() == from_trace.clusters.tolist()
+        assert selection.provenance == ranks[0].provenance
+    assert stable_under_rounding(Trace.load(two / "selection_stage" / "trace"), from_trace)
+    assert Selection.load(one / "rank0").ids.tolist() == from_trace.ids.tolist()
+
+
+def stable_under_rounding(trace: Trace, selection: Selection) -> bool:
+    """Whether losses moved by ten times the tolerance select the same: then one process has to, too."""
+    rng = np.random.default_rng(0)
+    moved = [trace.values + 10 * TOLERANCE * rng.uniform(-1, 1, trace.values.shape) for _ in range(5)]
+    selector = S2LSelector(budget=len(selection), num_clusters=4)
+    return all(
+        selector.select(Trace.from_arrays(trace.ids, values)).ids.tolist() == selection.ids.tolist()
+        for values in moved
+    )
+
+
+def test_training_is_that_of_an_sft_trainer_on_the_chosen_rows(runs: tuple[Path, Path]) -> None:
+    for folder in runs:
+        selecting = load_file(folder / "select" / "selecting.safetensors")
+        plain = load_file(folder / "select" / "plain.safetensors")
+        assert selecting.keys() == plain.keys()
+        assert all(torch.equal(selecting[name], plain[name]) for name in plain)
+        initial = dict(two_processes.target_model(0.0).named_parameters())
+        assert any(not torch.equal(selecting[name], initial[name]) for name in plain)
+
+
+def test_selecting_again_gives_all_processes_the_same(runs: tuple[Path, Path]) -> None:
+    two, one = (folder / "select_again" for folder in runs)
+    trace = Trace.load(two / "selection_stage" / "target_trace", partial=True)
+    ranks = [Selection.load(two / name) for name in ("rank0", "rank1")]
+    assert trace.steps.tolist() == [4, 8]
+    expected = S2LSelector(budget=16, num_clusters=4, seed=42 + 2).select(trace)
+    for selection in ranks:
+        assert selection.ids.tolist() == expected.ids.tolist()
+    assert Selection.load(one / "rank0").ids.tolist() == expected.ids.tolist()
+
+
+def test_an_error_on_the_main_process_ends_all(tmp_path: Path) -> None:
+    start = time.monotonic()
+    ended = launch(tmp_path, ["fail"], timeout=120)
+    assert ended.returncode != 0
+    assert "budget=39 examples is out of range: there are 20 candidates" in ended.stderr
+    assert not (tmp_path / "fail" / "selection").exists()
+    assert time.monotonic() - start < 100, "the other process must not wait for its time limit"
