@@ -19,6 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "hf_datasel needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): a few minutes the first time"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $@
 
@@ -42,7 +43,7 @@ format: $(STAMP)  ## rewrite the files as ruff formats them
 	$(BIN)/ruff format .
 
 results: $(STAMP)  ## render the README's result tables from the committed JSON
-	$(BIN)/python recipes/benchmarks/render.py
+	$(BIN)/python -m recipes.benchmarks.render
 
 clean:  ## remove the environment and tool caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

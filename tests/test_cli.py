@@ -123,6 +123,20 @@ def test_train_in_one_call_and_from_a_selection_agree(tiny_files: TinyFiles, tmp
     assert len(Selection.load(tmp_path / "one" / "selection")) == 10
 
 
+def test_quickstart_leaves_everything_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], failing: Callable[..., str]
+) -> None:
+    line = ["quickstart", "--smoke", "--num_seeds", "1", "--num_workers", "1", "--num_rows", "400"]
+    line += ["--output_dir", str(tmp_path / "out")]
+    assert main(line) == 0
+    assert "macro average" in capsys.readouterr().out
+    assert Trace.load(tmp_path / "out" / "trace").num_examples == 400
+    kept = Selection.load(tmp_path / "out" / "selection")
+    assert datasets.load_from_disk(tmp_path / "out" / "curated")["example_id"] == kept.ids.tolist()
+    assert (tmp_path / "out" / "report.md").exists()
+    assert "differs from this one" in failing(1, *line, "--seed", "7")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_own_options_first_and_all_on_request(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0

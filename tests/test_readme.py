@@ -1,0 +1,118 @@
+"""The README keeps its word: snippets run, commands parse, links lead somewhere, tables are what the JSON says."""
+
+import functools
+import importlib
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hf_datasel import Selection, Trace
+from hf_datasel.cli import COMMANDS
+from recipes.benchmarks.render import render
+from tests.conftest import TinyFiles
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts and ".git" not in path.parts)
+MODELS = ("EleutherAI/pythia-70m", "Qwen/Qwen3-0.6B")
+# What a tiny model on a machine without GPU needs beside the README's own options.
+TINY = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "num_train_epochs": 1, "report_to": "none"}
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    """The `hf-datasel` command lines in a text's shell blocks and inline code."""
+    lines = [line for block in blocks("sh", text) for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", text)
+    starts = ("hf-datasel ", "accelerate launch -m hf_datasel ")
+    return [line.split("#")[0].strip() for line in lines if line.startswith(starts) and "|" not in line]
+
+
+def arguments(line: str) -> list[str]:
+    """A command line's command and flags, without what launches it."""
+    words = shlex.split(line)
+    return words[words.index("hf_datasel") + 1 :] if "hf_datasel" in words else words[1:]
+
+
+@pytest.fixture
+def readers_folder(tiny_files: TinyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with data.jsonl, in which the README's model names lead to a tiny model."""
+    rows = tiny_files.data.read_text().splitlines(keepends=True)
+    (tmp_path / "data.jsonl").write_text("".join(rows * 8))
+    for name in MODELS:
+        shutil.copytree(tiny_files.model, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_snippets_run(number: int, readers_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import trl
+
+    import hf_datasel
+
+    for module, name in ((trl, "SFTConfig"), (hf_datasel, "SelectingSFTConfig")):
+        monkeypatch.setattr(module, name, functools.partial(getattr(module, name), **TINY))
+    names: dict[str, object] = {}
+    exec(compile(blocks("python")[number], f"README.md, snippet {number}", "exec"), names)
+    if "curated" in names:
+        assert len(Trace.load("trace").ids) == 320
+        assert len(names["curated"]) == 35  # type: ignore[arg-type]  # a datasets.Dataset
+    else:
+        assert len(Selection.load("out/selection")) == 35
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_parse(path: Path, readers_folder: Path) -> None:
+    for line in commands(path.read_text()):
+        command, *rest = arguments(line)
+        assert command in (*COMMANDS, "COMMAND", "..."), line
+        if command in COMMANDS:
+            parse(command, rest, readers_folder)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_of_the_help_parse(command: str, readers_folder: Path) -> None:
+    module = importlib.import_module(f"hf_datasel.cli.{command}")
+    assert module.EXAMPLES
+    for line in module.EXAMPLES:
+        parse(command, arguments(line.replace("\\\n", " "))[1:], readers_folder)
+
+
+def parse(command: str, args: list[str], folder: Path) -> None:
+    """Parse a command line as the command does; a YAML file it names stands empty but for the needed model."""
+    if "--config" in args:
+        (folder / args[args.index("--config") + 1]).write_text("output_dir: out\n")
+    parser = importlib.import_module(f"hf_datasel.cli.{command}").make_parser()
+    asks_for_help = bool({"--help", "--help-all"} & set(args))
+    assert (parser.parse(args) is None) == asks_for_help
+
+
+def test_readme_shows_commands_and_snippets() -> None:
+    assert len(blocks("python")) == 2
+    assert {arguments(line)[0] for line in commands(README)} >= {"record", "select", "train"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    text = path.read_text()
+    named = set(re.findall(r"^make ([a-z]+)", text, flags=re.MULTILINE)) | set(re.findall(r"`make ([a-z]+)`", text))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text())
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert missing == []
+
+
+def test_tables_are_what_the_results_say() -> None:
+    assert render(README) == README, "run `make results` and commit README.md"
