@@ -53,6 +53,43 @@ def math_mixture() -> str:
     return f"{as_markdown([header, *rows])}\n\n{notes}"
 
 
+def benchmarks() -> str:
+    """A row for each paired ratio and each memory figure in `results/`."""
+    rows = []
+    for path in sorted((ROOT / "recipes/benchmarks/results").glob("*.json")):
+        found = _benchmark_rows(json.loads(path.read_text()))
+        if not found:
+            raise ValueError(f"{path.name} holds no ratio with a median, and render.py has no rows for it: add them")
+        rows += found
+    if not rows:
+        return ""
+    return as_markdown([["measured", "on", "result", "against", "95% interval"], *rows])
+
+
+def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
+    name, rows = result["benchmark"], []
+    for key, value in result.items():
+        if isinstance(value, dict) and "median" in value:
+            low, high = value["interval"]
+            size = " x ".join(f"{side:,}" for side in value.get("shape", []))
+            what = value.get("measured", f"{name}: {key}").replace("_", " ")
+            rows.append([what, size, f"{value['median']:.3f}", value.get("reference", ""), f"{low:.3f} to {high:.3f}"])
+    if name == "s2l_scale":
+        size = " x ".join(f"{side:,}" for side in result["memory"]["shape"])
+        peak, bare = (f"{result['memory'][which]['peak'] / 2**30:.2f} GiB" for which in ("select", "bare"))
+        rows.append(["peak resident memory of S2LSelector.select", size, peak, f"bare faiss: {bare}", ""])
+    if name == "trace_memory":
+        size = " x ".join(f"{side:,}" for side in result["settings"]["shape"])
+        trace, array = (f"{result['growth_bytes'][which] / 1e6:.0f} MB" for which in ("trace", "array"))
+        rows.append(["growth of resident memory, Trace.write_column", size, trace, f"one array: {array}", ""])
+    if name == "in_run_agreement":
+        summary, setting = result["summary"], result["setting"]
+        rand, twice = (f"{summary[which]['mean']:.2f}" for which in ("rand_probe_in_run", "rand_probe_probe"))
+        size = f"{setting['num_rows']:,} rows, K = {setting['num_clusters']}"
+        rows.append(["adjusted Rand index of in_run and probe clusters", size, rand, f"two probe runs: {twice}", ""])
+    return rows
+
+
 def tree() -> str:
     """A line for each Python file, taken from its module docstring."""
     lines = []
@@ -68,6 +105,7 @@ def tree() -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "s2l/math_mixture": math_mixture,
+    "benchmarks": benchmarks,
     "tree": tree,
 }
 
