@@ -32,6 +32,7 @@ class Column:
         num_unmeasured: how many of the values are NaN.
         crc32: checksum of the values' bytes.
         source: the `.npy` file, or the values themselves.
+        offset: where the values begin in the file, in bytes.
     """
 
     step: int
@@ -40,12 +41,27 @@ class Column:
     num_unmeasured: int
     crc32: int
     source: Path | NDArray[np.float32]
+    offset: int = 0
 
     def open(self, num_examples: int) -> NDArray[np.float32]:
         """The values, float32 [N]; a fresh memory map each time, so that its pages are let go with it."""
         if isinstance(self.source, Path):
             return read_array(self.source, f"Column of step {self.step}", "float32", (num_examples,))
         return self.source
+
+    def read(self, start: int, out: NDArray[np.float32]) -> None:
+        """Fill `out`, float32 [m], with the values from row `start` on; plain reading costs less than a memory map."""
+        if not isinstance(self.source, Path):
+            out[:] = self.source[start : start + len(out)]
+            return
+        with open(self.source, "rb", buffering=0) as file:
+            file.seek(self.offset + start * out.itemsize)
+            if file.readinto(out.data.cast("B")) != out.nbytes:
+                raise ValueError(f"Column of step {self.step}: {self.source} was cut off while it was in use.")
+
+    def checked(self, num_examples: int) -> Column:
+        """The same column, its file found to be whole; raises ValueError, naming the file, where it is not."""
+        return replace(self, offset=getattr(self.open(num_examples), "offset", 0))
 
     def require_intact(self, num_examples: int) -> None:
         """Raise ValueError, naming the column and the file, unless the values are those that were written."""
@@ -73,14 +89,14 @@ def commit(directory: Path, index: int, column: Column) -> Column:
     except OSError:
         values.unlink(missing_ok=True)
         raise
-    return replace(column, source=values)
+    return replace(column, source=values).checked(len(column.source))
 
 
-def scan(directory: Path) -> list[Column]:
+def scan(directory: Path, num_examples: int) -> list[Column]:
     """The committed columns in order.
 
     Raises:
-        ValueError: a column is missing between others, steps do not increase, or a description is damaged.
+        ValueError: a column is missing between others, steps do not increase, or a file is cut off or damaged (named).
     """
     found = sorted(
         (int(match[1]), int(match[2]), path) for path in directory.iterdir() if (match := _NAME.match(path.name))
@@ -94,7 +110,7 @@ def scan(directory: Path) -> list[Column]:
             )
         content = read_json(path, "column")
         try:
-            columns.append(_from_json(content, path.with_suffix(".npy")))
+            columns.append(_from_json(content, path.with_suffix(".npy")).checked(num_examples))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {error!r}.") from error
     return columns
@@ -121,7 +137,7 @@ def _fields(column: Column) -> dict[str, Any]:
 
 
 def _to_json(column: Column) -> dict[str, Any]:
-    content = {name: value for name, value in _fields(column).items() if name != "source"}
+    content = {name: value for name, value in _fields(column).items() if name not in ("source", "offset")}
     for name in ("epoch", "learning_rate"):  # JSON has no NaN
         content[name] = None if math.isnan(content[name]) else content[name]
     return content

@@ -151,15 +151,13 @@ class Trace(TraceView):
         for t in range(num_columns):
             trace.write_column(table[order, t], step=steps[t], learning_rate=rates[t])
         trace.finish()
+        trace.keep_rows_together()
         return trace
 
     @classmethod
     def _read(cls, path: Path) -> Trace:
         manifest, ids, unmeasurable = trace_manifest.read(path)
-        columns = column_store.scan(path / "columns")
-        for column in columns:
-            column.open(len(ids))
-        return cls(path, manifest, ids, unmeasurable, columns)
+        return cls(path, manifest, ids, unmeasurable, column_store.scan(path / "columns", len(ids)))
 
     def write_column(
         self, values: ArrayLike, *, step: int, epoch: float = math.nan, learning_rate: float = math.nan
@@ -205,6 +203,7 @@ class Trace(TraceView):
         if self.path is not None:
             column = column_store.commit(self.path / "columns", len(self._columns), column)
         self._columns.append(column)
+        self._table = None
 
     def mark_unmeasurable(self, ids: ArrayLike, reason: str) -> None:
         """Note that examples can never be measured and why; selectors leave them out, and say so.
@@ -234,6 +233,7 @@ class Trace(TraceView):
         if self.path is not None:
             column_store.discard(self.path / "columns", list(enumerate(self._columns))[num_kept:])
         del self._columns[num_kept:]
+        self._table = None
 
     def finish(self) -> None:
         """Note that the run came to its end; the Trace is `complete` if it has every column that was planned."""

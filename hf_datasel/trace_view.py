@@ -5,6 +5,7 @@ Legend: N examples, T checkpoints (columns present), M selectable examples.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class TraceView:
         ids.flags.writeable = False
         self.path, self.ids, self.unmeasurable = path, ids, unmeasurable
         self._manifest, self._columns = manifest, columns
+        self._table: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "incomplete"
@@ -126,12 +128,25 @@ class TraceView:
         return self.take(slice(start, stop))
 
     def take(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        """The rows at a slice or at positions, float32 [m, T], in that order."""
-        num_rows = len(range(self.num_examples)[index]) if isinstance(index, slice) else len(index)
-        block = np.empty((num_rows, self.num_checkpoints), np.float32)
+        """The rows at a slice of step 1 or at positions, float32 [m, T], in that order; perhaps read-only."""
+        if self._table is not None:
+            return self._table[index]
+        if not isinstance(index, slice):
+            return np.stack([column.open(self.num_examples)[index] for column in self._columns], axis=1)
+        start, stop, _ = index.indices(self.num_examples)
+        values = np.empty(max(0, stop - start), np.float32)
+        block = np.empty((len(values), self.num_checkpoints), np.float32)
         for t, column in enumerate(self._columns):
-            block[:, t] = column.open(self.num_examples)[index]
+            column.read(start, values)
+            block[:, t] = values
         return block
+
+    def keep_rows_together(self) -> None:
+        """In memory: lay the values out row by row, so that reading rows copies nothing."""
+        table = self.values
+        table.flags.writeable = False
+        self._columns = [replace(column, source=table[:, t]) for t, column in enumerate(self._columns)]
+        self._table = table
 
     def column(self, t: int) -> NDArray[np.float32]:
         """Values of checkpoint number `t`, float32 [N]."""

@@ -49,9 +49,9 @@ def draw(members: NDArray[np.int64], quota: int, generator: np.random.Generator)
 
 def group_members(labels: NDArray[np.integer], num_groups: int) -> list[NDArray[np.int64]]:
     """Positions of each label 0 .. num_groups - 1, ascending."""
-    compact = labels.astype(np.int16) if num_groups <= np.iinfo(np.int16).max else labels  # int16 sorts in linear time
+    compact = labels.astype(np.min_scalar_type(num_groups))  # up to 16 bits numpy sorts in linear time
     order = np.argsort(compact, kind="stable")
-    ends = np.cumsum(np.bincount(labels, minlength=num_groups))
+    ends = np.cumsum(np.bincount(compact, minlength=num_groups))
     return np.split(order, ends[:-1])
 
 

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_POINTS_PER_CENTROID = 256
-# faiss rounds otherwise in a search of fewer than 128,000 numbers, and multiplies matrices 4096 queries at a time: a
-# block is a multiple of the one, and its half, the least that a last block can be, is more than the other
-BLOCK_ROWS = 64 * 4096
+# faiss searches 4096 rows at a time, and in another way, rounding otherwise, where there are fewer numbers than this
+FAISS_BATCH, FAISS_FEW_NUMBERS = 4096, 128_000
 
 ReadRows = Callable[[slice | NDArray[np.int64]], NDArray[np.float32]]
 
@@ -33,13 +32,12 @@ class Clustering:
     centroids: NDArray[np.float32]
 
 
-def usable_values(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which values k-means can use, bool [N, T]: finite, and no squared distance of T of them overflows float32.
+class UnusableValueError(ValueError):
+    """A value that k-means cannot use, at `row` and `column` of the rows to cluster."""
 
-    faiss finds no nearest centroid at an infinite distance, and then writes outside its memory.
-    """
-    largest = math.sqrt(np.finfo(np.float32).max / (8 * rows.shape[1]))
-    return np.abs(rows) < np.float32(largest)
+    def __init__(self, row: int, column: int) -> None:
+        super().__init__(f"Row {row}, column {column} is not finite, or too large for a squared distance in float32.")
+        self.row, self.column = row, column
 
 
 def cluster_rows(
@@ -60,8 +58,8 @@ def cluster_rows(
         num_iterations: Lloyd iterations; the paper uses 20.
 
     Raises:
-        ValueError: K or the seed is out of range, or a row is not finite or so large that its squared distance
-            overflows (names the row).
+        ValueError: K or the seed is out of range.
+        UnusableValueError: a value is not finite, or so large that squared distances overflow float32.
     """
     import faiss
 
@@ -81,7 +79,7 @@ def cluster_rows(
     )
     kmeans.train(sample)
     labels = np.empty(num_rows, np.int32)
-    for block in _blocks(num_rows):
+    for block in _blocks(num_rows, block_size(sample.shape[1])):
         rows = read(block)
         _require_usable(rows, range(block.start, block.stop))
         labels[block] = kmeans.index.search(rows, 1)[1].ravel()
@@ -109,16 +107,22 @@ def _training_rows(read: ReadRows, num_rows: int, num_clusters: int, seed: int) 
     return sample
 
 
-def _blocks(num_rows: int) -> list[slice]:
+def block_size(num_columns: int) -> int:
+    """Rows to assign at once: whole batches of faiss, half a block of which is no small search yet."""
+    return FAISS_BATCH * max(16, math.ceil(2 * FAISS_FEW_NUMBERS / (FAISS_BATCH * num_columns)))
+
+
+def _blocks(num_rows: int, size: int) -> list[slice]:
     """Consecutive slices; a last piece of less than half a block joins the one before it."""
-    starts = list(range(0, num_rows, BLOCK_ROWS))
-    if len(starts) > 1 and num_rows - starts[-1] < BLOCK_ROWS // 2:
+    starts = list(range(0, num_rows, size))
+    if len(starts) > 1 and num_rows - starts[-1] < size // 2:
         starts.pop()
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], num_rows], strict=True)]
 
 
 def _require_usable(rows: NDArray[np.float32], numbers: range | NDArray[np.int64]) -> None:
-    usable = usable_values(rows)
-    if not usable.all():
-        row = numbers[int(usable.all(axis=1).argmin())]
-        raise ValueError(f"Row {row} is not finite, or too large for a squared distance in float32.")
+    """faiss finds no nearest centroid at an infinite distance, and then writes outside its memory."""
+    largest = math.sqrt(np.finfo(np.float32).max / (8 * rows.shape[1]))
+    if not (rows.min() > -largest and rows.max() < largest):  # also where one of them is NaN
+        row, column = np.argwhere(~(np.abs(rows) < largest))[0]
+        raise UnusableValueError(int(numbers[row]), int(column))

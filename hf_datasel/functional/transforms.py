@@ -19,14 +19,15 @@ def transform_trajectories(trajectories: NDArray[np.float32], name: str) -> NDAr
     Args:
         trajectories: float32 [N, T], finite.
         name: "none"; "log", the natural logarithm, where a loss below the smallest positive normal float32 (a loss of
-            exactly 0) counts as that number, so it becomes -87.3 and not minus infinity; or "zscore", each row less
-            its mean and divided by its standard deviation (population), where a constant row becomes 0.
+            exactly 0) counts as that number, so it becomes -87.3 and not minus infinity, and a negative value, which
+            has no logarithm, becomes NaN; or "zscore", each row less its mean and divided by its standard deviation
+            (population), where a constant row becomes 0.
 
     Returns:
         float32 [N, T].
 
     Raises:
-        ValueError: an unknown name, or the logarithm of a negative value (names the row).
+        ValueError: an unknown name.
 
     Example:
         >>> transform_trajectories(np.array([[1.0, 3.0], [2.0, 2.0]], np.float32), "zscore").tolist()
@@ -35,10 +36,8 @@ def transform_trajectories(trajectories: NDArray[np.float32], name: str) -> NDAr
     if name == "none":
         return trajectories
     if name == "log":
-        negative = (trajectories < 0).any(axis=1)
-        if negative.any():
-            raise ValueError(f"Row {int(negative.argmax())} has a negative value, which has no logarithm.")
-        return np.log(np.maximum(trajectories, np.float32(SMALLEST_LOSS)))
+        logarithms = np.log(np.maximum(trajectories, np.float32(SMALLEST_LOSS)))
+        return np.where(trajectories < 0, np.float32(np.nan), logarithms)
     if name == "zscore":
         wide = trajectories.astype(
             np.float64

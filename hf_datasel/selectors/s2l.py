@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_datasel.functional.allocation import allocate, group_members, sample_clusters
-from hf_datasel.functional.kmeans import cluster_rows, usable_values
+from hf_datasel.functional.kmeans import UnusableValueError, cluster_rows
 from hf_datasel.functional.transforms import TRANSFORMS, transform_trajectories
 from hf_datasel.selectors.base import Choice, Selector
 from hf_datasel.selectors.pool import Pool
@@ -103,25 +103,20 @@ class S2LSelector(Selector):
 
         def read(index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
             where = index if isinstance(stratum.members, slice) else stratum.members[index]
-            rows = pool.read(where)
-            unfit = ~usable_values(rows)
-            if self.transform == "log":
-                unfit |= rows < 0
-            if unfit.any():
-                row, t = np.argwhere(unfit)[0]
-                raise ValueError(
-                    f"S2LSelector(transform={self.transform!r}) cannot use the value {rows[row, t]} of example "
-                    f"{pool.ids[where][row]} at step {pool.evidence['steps'][t]}. Mend the example or leave it out."
-                )
-            return transform_trajectories(rows, self.transform)
+            return transform_trajectories(pool.read(where), self.transform)
 
-        return cluster_rows(
-            read,
-            stratum.size,
-            num_clusters=num_clusters,
-            seed=OFFICIAL_FAISS_SEED if self.variant == "official" else int(self.seed),
-            num_iterations=self.num_iterations,
-        ).labels
+        seed = OFFICIAL_FAISS_SEED if self.variant == "official" else int(self.seed)
+        try:
+            return cluster_rows(
+                read, stratum.size, num_clusters=num_clusters, seed=seed, num_iterations=self.num_iterations
+            ).labels
+        except UnusableValueError as error:
+            row = np.arange(len(pool.ids))[stratum.members][[error.row]]
+            raise ValueError(
+                f"S2LSelector(transform={self.transform!r}) cannot use the value {pool.read(row)[0, error.column]} of "
+                f"example {pool.ids[row[0]]} at step {pool.evidence['steps'][error.column]}: it is no loss, or too "
+                "large to be compared with others. Mend the example, or leave it out with within=."
+            ) from error
 
     def _notices(self, used: list[dict[str, Any]]) -> tuple[str, ...]:
         lowered = [stratum for stratum in used if 0 < stratum["num_clusters"] < self.num_clusters]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_datasel.functional.kmeans import BLOCK_ROWS, MAX_POINTS_PER_CENTROID, cluster_rows
+from hf_datasel.functional.kmeans import MAX_POINTS_PER_CENTROID, UnusableValueError, block_size, cluster_rows
 
 
 def bare_faiss(rows, num_clusters, seed, num_iterations=20):
@@ -34,11 +34,11 @@ def test_small_sets_get_the_centroids_and_labels_of_bare_faiss(num_rows, num_col
     assert np.array_equal(clustering.labels, labels)
 
 
-@pytest.mark.parametrize(
-    "num_rows", [BLOCK_ROWS + 1, BLOCK_ROWS * 3 // 2 - 1, BLOCK_ROWS * 3 // 2, 2 * BLOCK_ROWS + 7]
-)
+@pytest.mark.parametrize("num_blocks", [1, 1.5, 2, 3])
+@pytest.mark.parametrize("more", [-1, 0, 1, 7])
 @pytest.mark.parametrize("num_columns", [1, 3, 12, 40])
-def test_assignment_in_blocks_gives_the_same_labels(num_rows, num_columns):
+def test_assignment_in_blocks_gives_the_same_labels(num_blocks, more, num_columns):
+    num_rows = int(num_blocks * block_size(num_columns)) + more
     table = trajectories(num_rows, num_columns)
     table += 1000  # far from 0, where any other rounding changes labels
     centroids, labels = bare_faiss(table, 10, seed=7)
@@ -48,14 +48,15 @@ def test_assignment_in_blocks_gives_the_same_labels(num_rows, num_columns):
 
 
 def test_only_the_sample_is_read_for_training_and_every_row_once_for_assignment():
-    table, read = trajectories(3 * BLOCK_ROWS + 5, 4), []
+    size = block_size(4)
+    table, read = trajectories(3 * size + 5, 4), []
 
     def reading(index):
         read.append(len(table[index]))
         return np.ascontiguousarray(table[index])
 
     cluster_rows(reading, len(table), num_clusters=8, seed=0)
-    assert read == [8 * MAX_POINTS_PER_CENTROID, BLOCK_ROWS, BLOCK_ROWS, BLOCK_ROWS + 5]
+    assert read == [8 * MAX_POINTS_PER_CENTROID, size, size, size + 5]
 
 
 def test_ten_distinct_trajectories_make_exactly_ten_clusters():
@@ -93,7 +94,7 @@ def test_a_row_that_cannot_be_clustered_is_named(value, where):
     row = int(permutation[0] if where == "in the sample" else permutation[-1])
     table = trajectories(num_rows, 3)
     table[row, 1] = value
-    with pytest.raises(ValueError, match=f"Row {row} is not finite, or too large"):
+    with pytest.raises(UnusableValueError, match=f"Row {row}, column 1 is not finite, or too large"):
         cluster_rows(rows_of(table), num_rows, num_clusters=num_clusters, seed=seed)
 
 

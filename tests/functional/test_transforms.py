@@ -54,9 +54,9 @@ def test_results_are_float32():
     assert {transform_trajectories(table, name).dtype for name in ("none", "log", "zscore")} == {np.dtype(np.float32)}
 
 
-def test_log_of_a_negative_value_names_the_row():
-    with pytest.raises(ValueError, match="Row 1 has a negative value"):
-        transform_trajectories(np.array([[1.0], [-0.5]], np.float32), "log")
+def test_a_negative_value_has_no_logarithm():
+    logarithms = transform_trajectories(np.array([[1.0, -0.5]], np.float32), "log")
+    assert np.isnan(logarithms).tolist() == [[False, True]]
 
 
 def test_an_unknown_transform_is_named():

@@ -147,7 +147,7 @@ def test_a_bad_hyperparameter_is_named(options):
         S2LSelector(budget=1, **options).select(Trace.from_arrays([1], [[1.0]]))
 
 
-@pytest.mark.parametrize(("transform", "value"), [("log", -0.5), ("none", 1e30), ("zscore", 1e30)])
+@pytest.mark.parametrize(("transform", "value"), [("log", -0.5), ("log", -0.0001), ("none", 1e30)])
 def test_a_value_that_cannot_be_clustered_is_named_by_id_and_step(transform, value):
     table = losses(50).astype(np.float64)
     table[20, 3] = value
