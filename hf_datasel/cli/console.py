@@ -4,9 +4,14 @@ import os
 import sys
 
 
+def is_main_process() -> bool:
+    """Whether this process is rank 0, or the only one there is."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def print_once(*lines: str) -> None:
-    """Print on the main process only: rank 0, or the only one there is."""
-    if os.environ.get("RANK", "0") == "0":
+    """Print on the main process only."""
+    if is_main_process():
         print(*lines, sep="\n", flush=True)
 
 

@@ -31,19 +31,21 @@ class DatasetArguments:
     dataset_split: str = field(default="train", metadata={"help": "Split to use, where the dataset has several."})
 
     def load(self) -> Dataset:
-        """The dataset with its example ids.
+        """The dataset with the int64 column `example_id`: the row's number, or what the column held already.
 
         Raises:
             UsageError: `dataset` is not given.
-            FileNotFoundError, ValueError: see `load_rows`.
+            FileNotFoundError, ValueError: see `load_rows` and `hf_datasel.add_example_ids`.
         """
         if self.dataset is None:
             raise UsageError("the following arguments are required: --dataset")
-        return load_rows(self.dataset, config=self.dataset_config, split=self.dataset_split)
+        from hf_datasel.data import add_example_ids
+
+        return add_example_ids(load_rows(self.dataset, config=self.dataset_config, split=self.dataset_split))
 
 
 def load_rows(name: str, *, config: str | None = None, split: str = "train") -> Dataset:
-    """Load a dataset and number its rows.
+    """Load a dataset that the command line names.
 
     Args:
         name: A file with one of the endings of `READERS`, a directory written by `save_to_disk`, another directory or
@@ -51,17 +53,11 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
         config: The dataset's configuration, for a Hub name or a directory of files.
         split: The split, where there are several.
 
-    Returns:
-        The rows, with the int64 column `example_id`: the row's number, or what the column held already.
-
     Raises:
         FileNotFoundError: Nothing is at the path, or no such dataset is on the Hub.
         ValueError: The file cannot be read, has no rows, or lacks the split; the message names it.
     """
     import datasets
-
-    from hf_datasel.data import add_example_ids
-    from hf_datasel.fingerprint import EXAMPLE_ID
 
     path = Path(name).expanduser()
     _refuse_unreadable(name, path)
@@ -82,7 +78,7 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
         loaded = loaded[split]
     if len(loaded) == 0:
         raise ValueError(f"--dataset {name} has no rows")
-    return loaded if EXAMPLE_ID in loaded.column_names else add_example_ids(loaded)
+    return loaded
 
 
 def save_rows(dataset: Dataset, path: str, *, overwrite: bool = False) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hf_datasel.cli import UsageError
-from hf_datasel.cli.console import print_once, quiet_unless_terminal
+from hf_datasel.cli.console import is_main_process, print_once, quiet_unless_terminal
 from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, save_rows
 from hf_datasel.selectors import SELECTORS
@@ -91,7 +91,9 @@ def make_parser() -> CommandParser:
 
 
 def run(options: SelectArguments, dataset_options: DatasetArguments) -> None:
-    """Select, save the Selection and, where asked, the curated dataset."""
+    """Select, save the Selection and, where asked, the curated dataset; one process of several does it all."""
+    if not is_main_process():
+        return
     quiet_unless_terminal()
     dataset = _dataset_for(options, dataset_options)
     selection = _select(options, dataset)
@@ -139,10 +141,8 @@ def _select(options: SelectArguments, dataset: Dataset | None) -> Selection:
     from hf_datasel.data import dataset_fingerprint, rows, strata
 
     evidence: Any = rows(dataset) if options.trace_dir is None else Trace.load(options.trace_dir)
-    if options.trace_dir is not None and dataset is not None:
-        known = dataset_fingerprint(dataset)
-        if known is not None and evidence.fingerprint is not None:
-            evidence.fingerprint.require_same(known, f"the trace {options.trace_dir}")
+    if dataset is not None and evidence.fingerprint is not None:
+        evidence.fingerprint.require_same(dataset_fingerprint(dataset), f"The trace {options.trace_dir}")
     groups = strata(dataset, options.strata_column) if options.strata_column is not None else None
     return make_selector(options).select(evidence, strata=groups)
 
