@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import copy
 import re
+import shutil
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ COMMON_OPTIONS = (
     "resume_from_checkpoint",
 )
 
-
+WIDEST = 119  # columns
 # What stands for an option's value in the help, by the name of its type.
 _PLACEHOLDERS = {"int": "N", "float": "X", "str": "TEXT"}
 
@@ -38,10 +40,14 @@ class Formatter(argparse.HelpFormatter):
     """One spelling per option, short placeholders, defaults only where they say something."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34, width=119)
+        columns = shutil.get_terminal_size(fallback=(WIDEST, 24)).columns
+        super().__init__(prog, max_help_position=34, width=min(WIDEST, columns))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
-        if action.dest.endswith(("_dir", "_path")):
+        if action.dest.endswith(("_dir", "_path")) and not action.dest.endswith("name_or_path"):
             return "DIR"
         return _PLACEHOLDERS.get(getattr(action.type, "__name__", "str"), "VALUE")
 
@@ -50,13 +56,13 @@ class Formatter(argparse.HelpFormatter):
             return ", ".join(action.option_strings)
         if action.nargs == "?":  # TrlParser's booleans: a bare flag means true
             return action.option_strings[0]
-        return (
-            f"{action.option_strings[0]} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
-        )
+        placeholder = self._get_default_metavar_for_optional(action)
+        return f"{action.option_strings[0]} {self._format_args(action, placeholder)}"
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        shown = action.default not in (None, False, argparse.SUPPRESS, "") and not action.required
+        # by identity: 0 is a default worth showing, although it equals False
+        shown = not any(action.default is nothing for nothing in (None, False, argparse.SUPPRESS))
         return f"{text} (default: %(default)s)" if shown and "(default" not in text else text
 
 
