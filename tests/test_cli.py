@@ -138,7 +138,10 @@ def test_quickstart_leaves_everything_behind(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_own_options_first_and_all_on_request(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_own_options_first_and_all_on_request(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "119")
     assert main([command, "--help"]) == 0
     short = capsys.readouterr().out
     assert main([command, "--help-all"]) == 0

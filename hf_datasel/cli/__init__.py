@@ -80,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.run(*parsed)
     except UsageError as error:
         return _report(name, error, 2, debug)
+    except BrokenPipeError:  # `hf-datasel ... | head`: the reader has had enough, and Python would say so at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except _EXPECTED as error:
         return _report(name, error, 1, debug)
     except KeyboardInterrupt:
