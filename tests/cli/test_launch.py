@@ -10,10 +10,10 @@ import numpy as np
 
 from hf_datasel import Trace
 from hf_datasel.cli import main
+from tests.cli.lines import record_line
 from tests.conftest import TinyFiles
-from tests.test_cli import record_line
 
-CONFIG = Path(__file__).parents[1] / "recipes" / "accelerate_configs" / "cpu_x2.yaml"
+CONFIG = Path(__file__).parents[2] / "recipes" / "accelerate_configs" / "cpu_x2.yaml"
 
 
 def launch(*args: str) -> subprocess.CompletedProcess[str]:

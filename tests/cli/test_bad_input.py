@@ -1,0 +1,140 @@
+"""What the command line says when it is used wrongly: one line with the way out, and nothing half-written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import pytest
+
+from hf_datasel.cli import main
+from tests.cli.lines import record_line
+from tests.conftest import TinyFiles
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_unknown_yaml_key_names_key_file_and_match(tmp_path: Path, failing: Callable[..., str]) -> None:
+    config = write(tmp_path / "select.yaml", "budgt: 0.1\n")
+    message = failing(2, "select", "--config", config)
+    assert "'budgt'" in message
+    assert str(config) in message
+    assert "did you mean budget" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("num_clusters: ten\n", "num_clusters: 'ten' is not a valid int"),
+        ("num_clusters: 2.5\n", "num_clusters: 2.5 is not a valid int"),
+        ("overwrite: perhaps\n", "overwrite: 'perhaps' is not a valid true/false"),
+        ("method: s3l\n", "method: 's3l' is not one of random, s2l"),
+        ("- budget\n", "must contain a YAML mapping"),
+        ("budget: [\n", "select.yaml"),
+    ],
+)
+def test_bad_yaml_values(tmp_path: Path, failing: Callable[..., str], text: str, expected: str) -> None:
+    assert expected in failing(2, "select", "--config", write(tmp_path / "select.yaml", text))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("select --config nowhere.yaml", "nowhere.yaml: there is no such file"),
+        ("select --config", "--config needs the path"),
+        ("select --config a.yaml --config=b.yaml", "--config is given twice"),
+        ("select --bugdet 3", "did you mean --budget"),
+        ("select --budg 3", "unknown option --budg;"),
+        ("select surplus", "unexpected argument 'surplus'"),
+        ("select --num_clusters ten", "invalid int value: 'ten'"),
+        ("select --trace_dir t", "--budget"),
+        ("select --budget many --trace_dir t", "'many' is neither a number of examples"),
+        ("select --budget 3", "--method s2l needs --trace_dir"),
+        ("select --budget 3 --method random", "needs --dataset"),
+        ("select --budget 3 --trace_dir t --curated_dir c", "--curated_dir needs --dataset"),
+        ("select --budget 3 --trace_dir t --dataset d.csv --curated_dir same --output_dir same", "a place each"),
+        ("record --trace_dir t", "--model_name_or_path"),
+        ("record --model_name_or_path m", "--dataset"),
+        ("train --dataset d.jsonl", "--model_name_or_path"),
+        ("slect", "there is no command 'slect'"),
+    ],
+)
+def test_usage_errors(failing: Callable[..., str], line: str, expected: str) -> None:
+    assert expected in failing(2, *line.split())
+
+
+@pytest.mark.parametrize(("budget", "named"), [("0", "budget=0"), ("-3", "budget=-3"), ("41", "41"), ("nan", "nan")])
+def test_budget_out_of_range(
+    recorded: Path, tmp_path: Path, failing: Callable[..., str], budget: str, named: str
+) -> None:
+    line = ("select", "--trace_dir", recorded, f"--budget={budget}", "--output_dir", tmp_path / "selection")
+    message = failing(1, *line)
+    assert "budget" in message
+    assert named in message
+    assert not (tmp_path / "selection").exists()
+
+
+def test_missing_trace(tmp_path: Path, failing: Callable[..., str]) -> None:
+    message = failing(1, "select", "--trace_dir", tmp_path / "none", "--budget", "3", "--output_dir", tmp_path / "s")
+    assert str(tmp_path / "none") in message
+
+
+def test_trace_of_another_dataset(
+    tiny_files: TinyFiles, recorded: Path, tmp_path: Path, failing: Callable[..., str]
+) -> None:
+    lines = tiny_files.data.read_text().splitlines(keepends=True)
+    other = write(tmp_path / "other.jsonl", "".join(reversed(lines)))
+    line = ("select", "--trace_dir", recorded, "--budget", "3", "--dataset", other, "--output_dir", tmp_path / "s")
+    assert "belongs to another dataset" in failing(1, *line)
+    assert not (tmp_path / "s").exists()
+
+
+def test_existing_outputs_are_left_alone(
+    tiny_files: TinyFiles, recorded: Path, tmp_path: Path, failing: Callable[..., str]
+) -> None:
+    kept = write(tmp_path / "curated.jsonl", "mine\n")
+    line = ["select", "--trace_dir", recorded, "--budget", "9", "--num_clusters", "4", "--dataset", tiny_files.data]
+    line += ["--output_dir", tmp_path / "selection", "--curated_dir", kept]
+    assert "--overwrite" in failing(1, *line)
+    assert kept.read_text() == "mine\n"
+    assert not (tmp_path / "selection").exists()
+    assert main([str(part) for part in (*line, "--overwrite")]) == 0
+    assert len(kept.read_text().splitlines()) == 9
+    assert "finished Trace" in failing(1, *record_line(tiny_files, recorded.parent))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("rows.jsonl", '{"prompt": 1}\nnot json\n', "could not be read"),
+        ("empty.jsonl", "", "is empty"),
+        ("headers.csv", "prompt,completion\n", "could not be read"),
+        ("rows.txt", "words\n", "'.txt' is none of"),
+    ],
+)
+def test_datasets_that_cannot_be_read(
+    tmp_path: Path, failing: Callable[..., str], name: str, text: str, expected: str
+) -> None:
+    data = write(tmp_path / name, text)
+    message = failing(1, "select", "--method", "random", "--budget", "1", "--dataset", data)
+    assert expected in message
+    assert name in message
+
+
+def test_dataset_that_is_not_there(tmp_path: Path, failing: Callable[..., str]) -> None:
+    line = ("select", "--method", "random", "--budget", "1", "--dataset")
+    assert "there is no such file" in failing(1, *line, tmp_path / "rows.jsonl")
+    assert "owner/absent" in failing(1, *line, "owner/absent")
+
+
+def test_split_that_is_not_there(tmp_path: Path, failing: Callable[..., str]) -> None:
+    datasets.DatasetDict({"first": datasets.Dataset.from_dict({"text": ["a"]})}).save_to_disk(tmp_path / "splits")
+    message = failing(1, "select", "--method", "random", "--budget", "1", "--dataset", tmp_path / "splits")
+    assert "no split 'train': choose --dataset_split from first" in message
+
+
+def test_debug_prints_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["select", "--budget", "3", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
