@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,11 +60,11 @@ def test_python_snippets_run(number: int, readers_folder: Path, monkeypatch: pyt
 
     for module, name in ((trl, "SFTConfig"), (hf_datasel, "SelectingSFTConfig")):
         monkeypatch.setattr(module, name, functools.partial(getattr(module, name), **TINY))
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(blocks("python")[number], f"README.md, snippet {number}", "exec"), names)
     if "curated" in names:
         assert len(Trace.load("trace").ids) == 320
-        assert len(names["curated"]) == 35  # type: ignore[arg-type]  # a datasets.Dataset
+        assert len(names["curated"]) == 35
     else:
         assert len(Selection.load("out/selection")) == 35
 
