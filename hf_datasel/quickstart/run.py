@@ -89,7 +89,7 @@ def main(args: QuickstartArguments) -> dict[str, Any]:
         progress.stage("writing the report")
         results = {"plan": plan.to_dict(), "versions": versions(), **summary.summarise(outcomes, corpus)}
         write_json(root / "results.json", results)
-        write_report(root, results, trace, selection)
+        write_report(root, results, trace, selection, inputs.examples)
     print(summary.as_text(summary.score_table(results)), *summary.verdicts(results), summary.SCOPE, sep="\n")
     print(f"\nReport: {root / 'report.md'}   Curated dataset: {root / 'curated'}", flush=True)
     return results

@@ -99,7 +99,7 @@ def as_text(table: Sequence[Sequence[str]]) -> str:
         >>> print(as_text([["skill", "S2L"], ["copy", "1.00"], ["all", "0.50"]]))
         skill   S2L
         copy   1.00
-        ------------
+        -----------
         all    0.50
     """
     widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]

@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hf_datasel import Selection, Trace
+from datasets import Dataset
+
+from hf_datasel import Selection, Trace, strata
 from hf_datasel.quickstart import summary
 from hf_datasel.quickstart.jobs import ARMS
 from hf_datasel.quickstart.skills import SKILLS
@@ -22,7 +24,7 @@ curated = load_from_disk("curated")  # the training rows that were kept
 ```"""
 
 
-def write_report(root: Path, results: dict[str, Any], trace: Trace, selection: Selection) -> None:
+def write_report(root: Path, results: dict[str, Any], trace: Trace, selection: Selection, examples: Dataset) -> None:
     """Write `figures/*.png` with their data as CSV, and `report.md`."""
     arms, figures = results["arms"], root / "figures"
     num_runs = arms["S2L"]["num_runs"]
@@ -31,15 +33,16 @@ def write_report(root: Path, results: dict[str, Any], trace: Trace, selection: S
         figures / "exact_match.png",
         title=f"Target trained on each choice of rows: mean and standard error of {_count(num_runs, 'run')}",
         ylabel="exact match on unseen questions",
+        average=summary.MACRO,
     )
     corpus = {name: (count / results["corpus"]["num_rows"], math.nan) for name, count in _counts(results).items()}
     plot_shares(
-        {"whole corpus": corpus, **{arm: _pairs(arms[arm]["share_per_skill"]) for arm in ("S2L", "random")}},
+        {**{arm: _pairs(arms[arm]["share_per_skill"]) for arm in ("S2L", "random")}, "everything": corpus},
         figures / "skill_mix.png",
-        title="What the subsets are made of",
+        title="Rows of each skill in what the target was trained on, in %",
         ylabel="share of the rows",
     )
-    plot_trajectory_clusters(trace, selection, figures / "trajectory_clusters.png")
+    plot_trajectory_clusters(trace, selection, figures / "trajectory_clusters.png", strata=strata(examples, "skill"))
     text = _markdown(results).encode()
     write_atomic(root / "report.md", lambda file: file.write(text), len(text))
 
@@ -61,6 +64,7 @@ def _pairs(values: dict[str, dict[str, Any]]) -> dict[str, tuple[float, float]]:
 
 def _markdown(results: dict[str, Any]) -> str:
     plan, corpus, arms = results["plan"], results["corpus"], results["arms"]
+    rows_seen = plan["target_training"]["num_steps"] * plan["target_training"]["batch_size"]
     num_kept, num_runs = arms["S2L"]["num_rows"], arms["S2L"]["num_runs"]
     unseen = " and ".join(f"`{skill.name}`" for skill in SKILLS if skill.pretraining_word is None)
     sections = [
@@ -82,7 +86,8 @@ def _markdown(results: dict[str, Any]) -> str:
         f"3. S2L (variant `{plan['variant']}`, transform `{plan['transform']}`) grouped the trajectories into "
         f"{plan['num_clusters']} clusters and spread {num_kept:,} rows over them.",
         f"4. The target was trained on S2L's subset, on as many random rows and on everything, for "
-        f"{plan['target_training']['num_steps']} steps of {plan['target_training']['batch_size']} rows each time; "
+        f"{plan['target_training']['num_steps']} steps of {plan['target_training']['batch_size']} rows each time "
+        f"({rows_seen / num_kept:.1f} passes over a subset, {rows_seen / corpus['num_rows']:.1f} over everything); "
         f"{_count(num_runs, 'time')}, with seeds from {plan['seed']} on.\n",
         "## What S2L chose",
         summary.as_markdown(summary.mix_table(results)),
