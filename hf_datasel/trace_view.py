@@ -131,13 +131,14 @@ class TraceView:
         """The rows at a slice of step 1 or at positions, float32 [m, T], in that order; perhaps read-only."""
         if self._table is not None:
             return self._table[index]
-        if not isinstance(index, slice):
-            return np.stack([column.open(self.num_examples)[index] for column in self._columns], axis=1)
-        start, stop, _ = index.indices(self.num_examples)
+        start, stop, _ = index.indices(self.num_examples) if isinstance(index, slice) else (0, len(index), 1)
         values = np.empty(max(0, stop - start), np.float32)
         block = np.empty((len(values), self.num_checkpoints), np.float32)
         for t, column in enumerate(self._columns):
-            column.read(start, values)
+            if isinstance(index, slice):
+                column.read(start, values)
+            else:
+                np.take(column.open(self.num_examples), index, out=values)
             block[:, t] = values
         return block
 

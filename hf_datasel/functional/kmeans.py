@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_POINTS_PER_CENTROID = 256
-# faiss searches 4096 rows at a time, and in another way, rounding otherwise, where there are fewer numbers than this
-FAISS_BATCH, FAISS_FEW_NUMBERS = 4096, 128_000
+FAISS_BATCH = 4096
 
 ReadRows = Callable[[slice | NDArray[np.int64]], NDArray[np.float32]]
 
@@ -51,7 +50,7 @@ def cluster_rows(
     """k-means as faiss does it, reading rows as they are needed.
 
     Args:
-        read: gives the rows at a slice, or at ascending int64 positions, float32 [m, T]; finite.
+        read: gives the rows at a slice, or at ascending int64 positions, float32 [m, T].
         num_rows: N.
         num_clusters: K, 1 .. N. Fewer distinct rows than K leave clusters empty.
         seed: non-negative; faiss takes a negative seed from the clock.
@@ -108,8 +107,12 @@ def _training_rows(read: ReadRows, num_rows: int, num_clusters: int, seed: int) 
 
 
 def block_size(num_columns: int) -> int:
-    """Rows to assign at once: whole batches of faiss, half a block of which is no small search yet."""
-    return FAISS_BATCH * max(16, math.ceil(2 * FAISS_FEW_NUMBERS / (FAISS_BATCH * num_columns)))
+    """Rows to assign at once: whole batches of faiss, with at least 2**20 numbers in them.
+
+    faiss searches 4096 rows at a time. Where there are fewer than 128,000 numbers it searches in another way, which
+    rounds otherwise; half a block is not so few yet.
+    """
+    return FAISS_BATCH * math.ceil((1 << 20) / (FAISS_BATCH * num_columns))
 
 
 def _blocks(num_rows: int, size: int) -> list[slice]:

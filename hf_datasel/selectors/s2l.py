@@ -101,9 +101,11 @@ class S2LSelector(Selector):
     def _cluster(self, pool: Pool, stratum: _Stratum, num_clusters: int) -> NDArray[np.int32]:
         """Cluster of each member of the stratum, int32 [size]."""
 
+        def values(index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+            return pool.read(index if isinstance(stratum.members, slice) else stratum.members[index])
+
         def read(index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-            where = index if isinstance(stratum.members, slice) else stratum.members[index]
-            return transform_trajectories(pool.read(where), self.transform)
+            return transform_trajectories(values(index), self.transform)
 
         seed = OFFICIAL_FAISS_SEED if self.variant == "official" else int(self.seed)
         try:
@@ -111,11 +113,11 @@ class S2LSelector(Selector):
                 read, stratum.size, num_clusters=num_clusters, seed=seed, num_iterations=self.num_iterations
             ).labels
         except UnusableValueError as error:
-            row = np.arange(len(pool.ids))[stratum.members][[error.row]]
+            value = values(slice(error.row, error.row + 1))[0, error.column]
             raise ValueError(
-                f"S2LSelector(transform={self.transform!r}) cannot use the value {pool.read(row)[0, error.column]} of "
-                f"example {pool.ids[row[0]]} at step {pool.evidence['steps'][error.column]}: it is no loss, or too "
-                "large to be compared with others. Mend the example, or leave it out with within=."
+                f"S2LSelector(transform={self.transform!r}) cannot use the value {value} of example "
+                f"{pool.ids[stratum.members][error.row]} at step {pool.evidence['steps'][error.column]}: it is no "
+                "loss, or too large to be compared with others. Mend the example, or leave it out with within=."
             ) from error
 
     def _notices(self, used: list[dict[str, Any]]) -> tuple[str, ...]:

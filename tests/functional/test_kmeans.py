@@ -34,9 +34,9 @@ def test_small_sets_get_the_centroids_and_labels_of_bare_faiss(num_rows, num_col
     assert np.array_equal(clustering.labels, labels)
 
 
-@pytest.mark.parametrize("num_blocks", [1, 1.5, 2, 3])
-@pytest.mark.parametrize("more", [-1, 0, 1, 7])
-@pytest.mark.parametrize("num_columns", [1, 3, 12, 40])
+@pytest.mark.parametrize("num_blocks", [1, 1.5, 2])
+@pytest.mark.parametrize("more", [-1, 0, 7])
+@pytest.mark.parametrize("num_columns", [3, 12, 40])
 def test_assignment_in_blocks_gives_the_same_labels(num_blocks, more, num_columns):
     num_rows = int(num_blocks * block_size(num_columns)) + more
     table = trajectories(num_rows, num_columns)
