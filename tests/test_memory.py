@@ -50,10 +50,6 @@ def growth(code, path, num_examples, num_checkpoints):
 def test_recording_holds_one_column_and_selecting_holds_no_table(tmp_path):
     num_examples, num_checkpoints = 400_000, 60
     column = 4 * num_examples
-    print(
-        growth(RECORD, tmp_path / "x", num_examples, num_checkpoints) / column,
-        growth(SELECT, tmp_path / "x", num_examples, num_checkpoints) / num_examples,
-    )
     assert growth(RECORD, tmp_path / "trace", num_examples, num_checkpoints) < 6 * column  # the table is 60 of them
     # ids, labels, their order and what is kept are some 40 bytes a row, beside one block of rows
     assert growth(SELECT, tmp_path / "trace", num_examples, num_checkpoints) < 60 * num_examples + 24 * MIB

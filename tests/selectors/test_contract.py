@@ -104,6 +104,14 @@ def test_the_order_of_rows_does_not_matter(selector, order):
 
 
 @every_selector
+def test_a_trace_on_disk_gives_the_same_answer_as_one_in_memory(selector, trace, tmp_path):
+    on_disk = Trace.create(tmp_path / "trace", IDS)
+    for t in range(VALUES.shape[1]):
+        on_disk.write_column(VALUES[:, t], step=t)
+    assert same(selector(budget=31).select(trace), selector(budget=31).select(on_disk))
+
+
+@every_selector
 def test_no_global_generator_is_moved(selector, trace):
     def states():
         return str(np.random.get_state()), random.getstate(), torch.get_rng_state().tolist()  # noqa: NPY002 - the state itself
