@@ -1,4 +1,4 @@
-"""One process's Selection to all, as plain bytes: arrays without pickle, and JSON."""
+"""What one process decides, to all, as plain bytes: a Selection's arrays without pickle, and JSON."""
 
 from __future__ import annotations
 
@@ -15,31 +15,36 @@ from hf_datasel.fingerprint import DatasetFingerprint
 from hf_datasel.selection import Selection
 
 ARRAYS = ("candidate_ids", "kept", "scores", "clusters")
-CHOSEN, FAILED = b"+", b"-"
+DECIDED, FAILED = b"+", b"-"
 
 
 def select_once(accelerator: Accelerator, select: Callable[[], Selection]) -> Selection:
-    """Run ``select`` on the main process and give its Selection to all.
+    """Run ``select`` on the main process and give its Selection to all; raises as :func:`decide_once`."""
+    if accelerator.num_processes == 1:
+        return select()
+    return from_bytes(decide_once(accelerator, lambda: to_bytes(select()), "Selecting"))
+
+
+def decide_once(accelerator: Accelerator, decide: Callable[[], bytes], what: str) -> bytes:
+    """Run ``decide`` on the main process and give what it returns to all.
 
     Raises:
         RuntimeError: on the other processes, where the main process failed; it says why. There the error itself is
             raised.
     """
-    if accelerator.num_processes == 1:
-        return select()
     payload, failure = b"", None
     if accelerator.is_main_process:
         try:
-            payload = CHOSEN + to_bytes(select())
+            payload = DECIDED + decide()
         except Exception as error:  # told to the other processes below, then raised: they would wait for ever
             failure = error
             payload = FAILED + f"{type(error).__name__}: {error}".encode()
-    received = _broadcast_bytes(accelerator, payload)
+    received = _broadcast_bytes(accelerator, payload) if accelerator.num_processes > 1 else payload
     if failure is not None:
         raise failure
     if received.startswith(FAILED):
-        raise RuntimeError(f"Selecting failed on the main process: {received[1:].decode()}")
-    return from_bytes(received[1:])
+        raise RuntimeError(f"{what} failed on the main process: {received[1:].decode()}")
+    return received[1:]
 
 
 def to_bytes(selection: Selection) -> bytes:

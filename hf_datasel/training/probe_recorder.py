@@ -100,6 +100,7 @@ class ProbeRecorder:
                 f"{where} holds a Trace of another run (other examples, model, versions or checkpoint steps): choose "
                 "another output_dir, or pass overwrite=True."
             )
+        self._recording.mark_dropped(trace, self._probe.ids)  # again: the run may have been killed before it did
         trace.drop_after(global_step)
         passed = [step for step in self._steps if step <= global_step]
         if trace.steps.tolist() != passed:

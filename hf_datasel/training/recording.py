@@ -67,10 +67,14 @@ class Recording:
             overwrite=self.overwrite,
         )
         self.overwrite = False  # from here on a resumed train() continues this Trace
-        limit = getattr(self.trainer.args, "max_length", None)
-        dropped = np.setdiff1d(all_ids, ids, assume_unique=True)
-        self.mark(trace, dropped, f"dropped by the trainer: no label is left within max_length={limit}")
+        self.mark_dropped(trace, ids)
         return trace
+
+    def mark_dropped(self, trace: Trace, ids: np.ndarray) -> None:
+        """Mark those examples of ``trace`` that the trainer does not hold; ``ids`` (int64 ascending) are held."""
+        limit = getattr(self.trainer.args, "max_length", None)
+        dropped = np.setdiff1d(trace.ids, ids, assume_unique=True)
+        self.mark(trace, dropped, f"dropped by the trainer: no label is left within max_length={limit}")
 
     @staticmethod
     def write(trace: Trace, ids: np.ndarray, values: np.ndarray, **column: float) -> None:

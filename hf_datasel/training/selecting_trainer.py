@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from datasets import Dataset, IterableDataset
 from peft import PeftConfig
 from transformers import DataCollator, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTTrainer
 
 from hf_datasel.data import add_example_ids
@@ -27,7 +26,7 @@ from hf_datasel.training.proxy import (
 )
 from hf_datasel.training.reselect import Reselection
 from hf_datasel.training.selection_metrics import SelectionMetricsCallback
-from hf_datasel.training.stage import SelectionStage, make_selector
+from hf_datasel.training.stage import SelectionStage, last_checkpoint, make_selector, stage_directory
 
 S2L_PAPER = {
     "title": "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing "
@@ -140,11 +139,15 @@ class SelectingSFTTrainer(SFTTrainer):
         self.add_callback(SelectionMetricsCallback(self))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Select, or take up the checkpoint's Selection, then train; returns what ``SFTTrainer.train`` returns."""
+        """Select, or take up the checkpoint's Selection, then train; returns what ``SFTTrainer.train`` returns.
+
+        ``resume_from_checkpoint=True`` also takes up a run that was killed before its first checkpoint, where its
+        selection stage stopped.
+        """
         checkpoint = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else None
         if resume_from_checkpoint is True:
-            checkpoint = get_last_checkpoint(self.args.output_dir)
-            if checkpoint is None:
+            checkpoint = last_checkpoint(self.args.output_dir)
+            if checkpoint is None and not stage_directory(self.args).is_dir():
                 raise ValueError(f"No valid checkpoint found in output directory ({self.args.output_dir})")
         self.selection = self._get_selection(checkpoint)
         self._train_on(self.selection)

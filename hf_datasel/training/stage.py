@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 from trl import SFTTrainer
 
@@ -32,7 +32,7 @@ from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS, Selector
 from hf_datasel.storage import write_json
 from hf_datasel.trace import Trace
-from hf_datasel.training.broadcast import select_once
+from hf_datasel.training.broadcast import decide_once, select_once
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.describe import versions
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
@@ -40,6 +40,8 @@ from hf_datasel.training.proxy import save_trainable
 from hf_datasel.training.state import preserved_rng
 
 logger = logging.get_logger(__name__)
+
+RECORD, SELECT, LOAD = b"record", b"select", b"load"
 
 
 def make_selector(args: SelectingSFTConfig, budget: int | float | None = None, **changes: Any) -> Selector:
@@ -56,6 +58,30 @@ def make_selector(args: SelectingSFTConfig, budget: int | float | None = None, *
     options = {name: getattr(args, f"selection_{name}", None) for name in (field.name for field in fields(selector))}
     options = {name: value for name, value in options.items() if value is not None}
     return selector(**{**options, "budget": args.budget if budget is None else budget, **changes})
+
+
+def stage_directory(args: SelectingSFTConfig) -> Path:
+    """Where a run's selection stage is kept."""
+    return Path(args.output_dir) / "selection_stage"
+
+
+def last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
+    """The newest weight checkpoint in ``folder`` that was written to its end.
+
+    ``transformers`` takes the newest directory, also one that a killed run left half written; ``trainer_state.json``
+    is what a Trainer writes last.
+    """
+    whole = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json") if _is_json(path)]
+    steps = {int(path.name.split("-")[1]): path for path in whole if path.name.split("-")[1].isdecimal()}
+    return str(steps[max(steps)]) if steps else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 class SelectionStage:
@@ -76,7 +102,7 @@ class SelectionStage:
         self.dataset = dataset
         self.selector = make_selector(args)
         self.selection_dir = Path(args.output_dir) / "selection"
-        self.directory = Path(args.output_dir) / "selection_stage"
+        self.directory = stage_directory(args)
         self.trace_dir = self.directory / "trace"
         self.proxy_dir = self.directory / "proxy"
         self.weights_path = self.directory / "warm_up.safetensors"
@@ -104,50 +130,55 @@ class SelectionStage:
         Raises:
             ValueError: ``output_dir`` holds a stage of other settings.
         """
-        self._claim()
-        if (self.selection_dir / "manifest.json").exists():
+        # Decided by one process: the others might look when it has gone on already.
+        todo = decide_once(self.accelerator, self._take_up, "Taking up the selection stage")
+        if todo == LOAD:
             logger.info(f"Taking the Selection made before, in {self.selection_dir}.")
-            return Selection.load(self.selection_dir)
-        if self.selector.reads_values and not self._is_recorded():
+            return select_once(self.accelerator, lambda: Selection.load(self.selection_dir))
+        if todo == RECORD:
             with preserved_rng(self.accelerator.device):
                 self._record(make_proxy_trainer)
         return select_once(self.accelerator, self._select)
 
+    def _take_up(self) -> bytes:
+        """Mark ``output_dir`` as this stage's, or refuse it, and say what is left to do."""
+        self._claim()
+        if (self.selection_dir / "manifest.json").exists():
+            return LOAD
+        if not self.selector.reads_values:
+            return SELECT
+        if (self.trace_dir / "manifest.json").exists() and Trace.open(self.trace_dir).complete:
+            if self.weights_path.exists() or not self.args.selection_continue:
+                shutil.rmtree(self.proxy_dir, ignore_errors=True)
+                return SELECT
+            # Killed before it saved the weights that go with the Trace: both anew. The weight checkpoints first, as
+            # they cannot be taken up without a Trace.
+            shutil.rmtree(self.proxy_dir, ignore_errors=True)
+            shutil.rmtree(self.trace_dir)
+        return RECORD
+
     def _claim(self) -> None:
-        """Mark ``output_dir`` as this stage's, or refuse it; processes wait until that is settled."""
-        problem = None
-        if self.accelerator.is_main_process:
-            marker = self.directory / "stage.json"
-            if self.args.selection_overwrite:
-                for folder in (self.directory, self.selection_dir):
-                    shutil.rmtree(folder, ignore_errors=True)
-            if marker.exists():
-                before = json.loads(marker.read_text())
-                other = sorted(
-                    key for key, value in json.loads(json.dumps(self._settings)).items() if before.get(key) != value
-                )
-                problem = f"other {', '.join(other)}" if other else None
-            elif self.selection_dir.exists():
-                problem = "a Selection of unknown settings"
-            else:
-                self.directory.mkdir(parents=True, exist_ok=True)
-                write_json(marker, self._settings)
-        self.accelerator.wait_for_everyone()
+        marker, problem = self.directory / "stage.json", None
+        if self.args.selection_overwrite:
+            for folder in (self.directory, self.selection_dir):
+                shutil.rmtree(folder, ignore_errors=True)
+        if marker.exists():
+            before = json.loads(marker.read_text())
+            settings = json.loads(json.dumps(self._settings))
+            other = sorted(key for key, value in settings.items() if before.get(key) != value)
+            problem = f"other {', '.join(other)}" if other else None
+        elif self.selection_dir.exists():
+            problem = "a Selection of unknown settings"
+        else:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_json(marker, self._settings)
         if problem is not None:
             raise ValueError(
                 f"{self.args.output_dir} holds a selection stage of another run ({problem}): choose another "
                 "output_dir, or set selection_overwrite=True to throw it away."
             )
 
-    def _trace_is_finished(self) -> bool:
-        return (self.trace_dir / "manifest.json").exists() and Trace.open(self.trace_dir).complete
-
-    def _is_recorded(self) -> bool:
-        return self._trace_is_finished() and (self.weights_path.exists() or not self.args.selection_continue)
-
     def _record(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> None:
-        if self.accelerator.is_main_process and self._trace_is_finished():
-            shutil.rmtree(self.trace_dir)  # the weights that go with it were never saved
         trainer = make_proxy_trainer(str(self.proxy_dir))
         probe = self.args.selection_mode == "probe"
         trainer.add_callback(
@@ -160,8 +191,7 @@ class SelectionStage:
                 tokens_per_batch=self.args.selection_tokens_per_batch,
             )
         )
-        checkpoint = get_last_checkpoint(str(self.proxy_dir)) if self.proxy_dir.is_dir() else None
-        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.train(resume_from_checkpoint=last_checkpoint(self.proxy_dir))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             if self.args.selection_continue:

@@ -21,8 +21,8 @@ from tests.training.tiny import make_dataset, tiny_model, word_tokenizer
 
 ROOT = Path(__file__).parents[2]
 COMPARED = ["probe", "probe_uneven", "in_run", *two_processes.FORMATS, "select", "select_again"]
-# Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights by
-# some roundings a step; over 20 steps of plain SGD that stays within tens of roundings of a loss.
+# Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights
+# by some roundings a step; over 20 steps of plain SGD that stays within tens of roundings of a loss.
 TOLERANCE = 32 * 2.0**-21
 LAUNCH_CONFIG = """\
 compute_environment: LOCAL_MACHINE
