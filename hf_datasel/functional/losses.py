@@ -55,7 +55,7 @@ def label_log_probs(
             ignore_index=IGNORE_INDEX,
             reduction="none",
         )
-        log_probs[chunk] = -nll.view_as(shifted[chunk])
+        log_probs[chunk] -= nll.view_as(shifted[chunk])
     return log_probs, mask
 
 
