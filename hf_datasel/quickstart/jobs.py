@@ -100,7 +100,7 @@ def record(plan: Plan, root: Path, advance: Advance) -> Trace:
                 inputs.tokenizer,
                 plan.proxy_training,
                 seed=plan.seed,
-                output_dir=root / "trainer",
+                output_dir=root / "models",
                 on_step=lambda: advance(step),
             )
             trainer.add_callback(
@@ -194,7 +194,7 @@ def _train(
             inputs.tokenizer,
             recipe,
             seed=seed,
-            output_dir=root / "trainer",
+            output_dir=root / "models",
             on_step=lambda: advance(step),
         ).train()
 
