@@ -15,12 +15,16 @@ import torch
 import torch.nn.functional as F
 
 IGNORE_INDEX = -100
+CACHED_LOGITS = 2**18  # elements: a piece of logits that stays in the cache of a CPU core
 
 
 def label_log_probs(
     logits: torch.Tensor, labels: torch.Tensor, *, chunk_tokens: int = 1024
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of every label token, computed a chunk of rows at a time.
+    """Log-probability of every label token, computed a chunk at a time.
+
+    On a CPU only the rows that predict a label are scored; elsewhere all are, because finding them out would make the
+    device wait for the host at every training step.
 
     Args:
         logits: ``[B, T, V]``, any floating dtype; each chunk is upcast to float32.
@@ -46,9 +50,13 @@ def label_log_probs(
     shifted = labels[:, 1:].to(logits.device)
     mask = shifted != IGNORE_INDEX
     log_probs = torch.zeros(shifted.shape, dtype=torch.float32, device=logits.device)
-    rows = max(1, chunk_tokens // max(1, shifted.shape[1]))
-    for start in range(0, shifted.shape[0], rows):
-        chunk = slice(start, start + rows)
+    if logits.device.type == "cpu":
+        rows = F.pad(mask, (0, 1)).flatten().nonzero()[:, 0]
+        log_probs[mask] = token_log_probs(logits.flatten(0, 1), shifted[mask], rows, chunk_tokens=chunk_tokens)
+        return log_probs, mask
+    step = max(1, chunk_tokens // max(1, shifted.shape[1]))
+    for start in range(0, shifted.shape[0], step):
+        chunk = slice(start, start + step)
         nll = F.cross_entropy(
             logits[chunk, :-1].flatten(0, 1).float(),
             shifted[chunk].flatten(),
@@ -57,6 +65,35 @@ def label_log_probs(
         )
         log_probs[chunk] -= nll.view_as(shifted[chunk])
     return log_probs, mask
+
+
+def token_log_probs(
+    logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor | None = None, *, chunk_tokens: int = 1024
+) -> torch.Tensor:
+    """Log-probability of one token in each row of logits.
+
+    Args:
+        logits: ``[M, V]``, any floating dtype; each chunk is upcast to float32.
+        targets: int64 ``[n]``, the tokens.
+        rows: int64 ``[n]``, the row of ``logits`` for each target; by default the first row for the first target,
+            and so on.
+        chunk_tokens: at most how many rows are upcast at once; on a CPU no more than fit into its cache.
+
+    Returns:
+        float32 ``[n]``.
+
+    >>> token_log_probs(torch.zeros(3, 4), torch.tensor([1, 0]), torch.tensor([2, 2])).exp().tolist()
+    [0.25, 0.25]
+    """
+    log_probs = torch.empty(targets.shape, dtype=torch.float32, device=logits.device)
+    step = chunk_tokens
+    if logits.device.type == "cpu":
+        step = max(1, min(chunk_tokens, CACHED_LOGITS // logits.shape[-1]))
+    for start in range(0, len(targets), step):
+        chunk = slice(start, start + step)
+        piece = logits[chunk] if rows is None else logits.index_select(0, rows[chunk])
+        log_probs[chunk] = -F.cross_entropy(piece.float(), targets[chunk], reduction="none")
+    return log_probs
 
 
 def predicted_segments(position_ids: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from transformers import Trainer
 from trl import SFTTrainer
 
 from hf_datasel.training.rows import Batch, MapStyleRows, StreamRows
-from hf_datasel.training.scoring import example_losses, require_finite
+from hf_datasel.training.scoring import example_losses, head_at_labels, require_finite
 from hf_datasel.training.state import preserved_rng, scoring_mode
 
 MAX_LOGITS = 2**28  # elements; logits of one batch stay within 1 GiB of float32
@@ -36,7 +36,8 @@ class Probe:
 
     def __init__(self, trainer: Trainer, dataset: Dataset | IterableDataset, tokens_per_batch: int) -> None:
         self._trainer = trainer
-        self._fused = isinstance(trainer, SFTTrainer)
+        # TRL's fused head scores only labels, in tiles, with Triton; elsewhere it scores every position.
+        self._fused = isinstance(trainer, SFTTrainer) and trainer.accelerator.device.type == "cuda"
         if not self._fused:
             vocabulary = trainer.model.get_input_embeddings().num_embeddings
             tokens_per_batch = max(1, min(tokens_per_batch, MAX_LOGITS // vocabulary))
@@ -96,5 +97,7 @@ class Probe:
             outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         else:
             # Without labels the model computes no loss of its own, and Liger's fused loss has nothing to fuse.
-            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"}, use_cache=False)
+            unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
+            with head_at_labels(model, inputs["labels"]):
+                outputs = model(**unlabelled, use_cache=False)
         return example_losses(outputs, inputs, num_examples)
