@@ -72,7 +72,7 @@ def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
         if isinstance(value, dict) and "median" in value:
             low, high = value["interval"]
             size = " x ".join(f"{side:,}" for side in value.get("shape", []))
-            what = value.get("measured", f"{name}: {key}").replace("_", " ")
+            what = value.get("measured", f"{name}: {key}")
             rows.append([what, size, f"{value['median']:.3f}", value.get("reference", ""), f"{low:.3f} to {high:.3f}"])
     if name == "s2l_scale":
         size = " x ".join(f"{side:,}" for side in result["memory"]["shape"])
