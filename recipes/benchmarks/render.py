@@ -86,8 +86,8 @@ def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
         summary, setting = result["summary"], result["setting"]
         rand, twice = (f"{summary[which]['mean']:.2f}" for which in ("rand_probe_in_run", "rand_probe_probe"))
         size = f"{setting['num_rows']:,} rows, K = {setting['num_clusters']}"
-        what, ceiling = "adjusted Rand index of in_run and probe clusters", f"probe, k-means with another seed: {twice}"
-        rows.append([what, size, rand, ceiling, ""])
+        ceiling = f"probe, k-means with another seed: {twice}"
+        rows.append(["adjusted Rand index of in_run and probe clusters", size, rand, ceiling, ""])
     return rows
 
 
