@@ -48,7 +48,7 @@ class CheckpointSchedule:
             ValueError: more points than steps, or a point outside training; names the option.
 
         >>> CheckpointSchedule(num_checkpoints=4).steps(max_steps=10, steps_per_epoch=5)
-        [2, 5, 8, 10]
+        [3, 5, 8, 10]
         >>> CheckpointSchedule(checkpoint_epochs=1).steps(max_steps=12, steps_per_epoch=5)
         [5, 10]
         """

@@ -4,8 +4,9 @@
 
 A proxy is trained once on the mixture while its losses are recorded; then for each seed S2L and random choose 11% of
 the rows, and a target is trained for the same number of optimiser steps on each choice and on everything. What is
-compared is the loss on the answers of gsm8k_test, which no setting was chosen by. Models are tiny and start from
-random weights, so the numbers say how the pieces behave on real text, not what a pretrained model would gain.
+compared is the loss on the answers of gsm8k_test. No arm was tuned on it; a first run grouped rows by length, and its
+training losses followed the length of the rows, so rows now come in random order. Models are tiny and start from
+random weights: the numbers say how the pieces behave on real text, not what a pretrained model would gain.
 """
 
 from __future__ import annotations
