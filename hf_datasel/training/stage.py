@@ -27,7 +27,7 @@ from transformers.utils import logging
 from trl import SFTTrainer
 
 from hf_datasel.data import rows, strata
-from hf_datasel.example_ids import stamped_fingerprint
+from hf_datasel.example_ids import is_streaming, stamped_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS, Selector
 from hf_datasel.storage import write_json
@@ -128,8 +128,10 @@ class SelectionStage:
             make_proxy_trainer: builds the trainer to record, given its output directory; called only when needed.
 
         Raises:
-            ValueError: ``output_dir`` holds a stage of other settings.
+            ValueError: ``output_dir`` holds a stage of other settings, or there are fewer rows than the budget.
         """
+        if not is_streaming(self.dataset):
+            self.selector.resolve_budget(len(self.dataset))  # now, not after the proxy has been trained
         # Decided by one process: the others might look when it has gone on already.
         todo = decide_once(self.accelerator, self._take_up, "Taking up the selection stage")
         if todo == LOAD:

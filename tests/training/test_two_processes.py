@@ -20,7 +20,7 @@ from tests.training.scripts import two_processes
 from tests.training.tiny import make_dataset, tiny_model, word_tokenizer
 
 ROOT = Path(__file__).parents[2]
-COMPARED = ["probe", "probe_uneven", "in_run", *two_processes.FORMATS, "select", "select_again"]
+COMPARED = ["probe", "probe_uneven", "in_run", *two_processes.FORMATS, "select", "select_again", "whole"]
 # Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights
 # by some roundings a step; over 20 steps of plain SGD that stays within tens of roundings of a loss.
 TOLERANCE = 32 * 2.0**-21
@@ -180,6 +180,19 @@ def test_selecting_again_gives_all_processes_the_same(runs: tuple[Path, Path]) -
     for selection in ranks:
         assert selection.ids.tolist() == expected.ids.tolist()
     assert Selection.load(one / "rank0").ids.tolist() == expected.ids.tolist()
+
+
+def test_a_killed_process_takes_no_record_with_it(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", runs[0] / "whole"
+    assert launch(tmp_path, ["killed"], timeout=120).returncode != 0
+    assert sorted(path.name for path in killed.glob("checkpoint-*")) == ["checkpoint-3"]
+    killed.rename(tmp_path / "whole")
+    ended = launch(tmp_path, ["whole"], timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    expected = {path.relative_to(whole): path.read_bytes() for path in (whole / "trace").rglob("*.*")}
+    assert len(expected) == 2 + 2 * 4 + 1
+    for path, content in [*expected.items(), (Path("final/model.safetensors"), None)]:
+        assert (tmp_path / "whole" / path).read_bytes() == (content or (whole / path).read_bytes()), path
 
 
 def test_an_error_on_the_main_process_ends_all(tmp_path: Path) -> None:

@@ -82,17 +82,17 @@ def model_with_dropout() -> torch.nn.Module:
     return model
 
 
-def record(folder: Path, mode: str) -> None:
+def record(folder: Path, mode: str, **options: Any) -> None:
     """Train with a recorder; take up what a killed run left."""
     data = make_dataset(num_rows=NUM_ROWS)
     trainer = SFTTrainer(
         model_with_dropout(),
-        args=sft_args(folder, **SAVING),
+        args=sft_args(folder, **{**SAVING, **options}),
         train_dataset=data,
         processing_class=word_tokenizer(),
     )
-    options: dict[str, Any] = {"checkpoint_steps": 2, "tokens_per_batch": 60} if mode == "probe" else {}
-    trainer.add_callback(LossTrajectoryCallback(trainer, folder / "trace", mode=mode, dataset=data, **options))
+    points: dict[str, Any] = {"checkpoint_steps": 2, "tokens_per_batch": 60} if mode == "probe" else {}
+    trainer.add_callback(LossTrajectoryCallback(trainer, folder / "trace", mode=mode, dataset=data, **points))
     begun = folder.is_dir() and get_last_checkpoint(str(folder)) is not None
     trainer.train(resume_from_checkpoint=begun)
     trainer.save_model(str(folder / "final"))

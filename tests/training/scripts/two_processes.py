@@ -20,6 +20,8 @@ from transformers import PreTrainedModel, TrainerCallback
 from trl import SFTTrainer
 
 from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
+from hf_datasel.training.in_run import RecordLog
+from tests.training.scripts.kill_and_resume import kill_at, record
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
 
 GLOBAL_BATCH = 4
@@ -158,6 +160,14 @@ def fail_on_the_main_process(folder: Path, world_size: int) -> None:
     trainer.train()
 
 
+def record_and_resume(folder: Path, world_size: int, kill: bool = False) -> None:
+    """Twelve steps, a weight checkpoint every third; the second process may be killed as it comes to the sixth's."""
+    if kill and PartialState().process_index == 1:
+        kill_at(RecordLog, "flush", 4)()  # after those of steps 3 and 5, and the end of the first epoch
+    # No log with a checkpoint: it gathers the loss, so the processes would wait for each other there.
+    record(folder, "in_run", num_train_epochs=4, logging_steps=5)
+
+
 FORMATS: dict[str, dict[str, Any]] = {
     "accumulated": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2},
     "packed": {"packing": True, "max_length": 32},
@@ -171,6 +181,8 @@ SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     **{name: partial(record_standing_still, **options) for name, options in FORMATS.items()},
     "select": select,
     "select_again": select_again,
+    "whole": record_and_resume,
+    "killed": partial(record_and_resume, kill=True),
     "fail": fail_on_the_main_process,
 }
 
