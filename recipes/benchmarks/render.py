@@ -27,7 +27,24 @@ def quickstart() -> str:
         return ""
     seeds = next(iter(results["arms"].values()))["num_runs"]
     notes = f"Mean ± standard error over {seeds} repetitions. " + " ".join(verdicts(results))
-    return f"{as_markdown(score_table(results))}\n\n{notes}"
+    return "\n\n".join([as_markdown(score_table(results)), notes, *_corrupted()])
+
+
+def _corrupted() -> list[str]:
+    """A paragraph on the same run with a share of wrong answers."""
+    results = _read("recipes/quickstart/results_corrupted.json")
+    if results is None:
+        return []
+    arms = results["arms"]
+    scores = ", ".join(
+        f"{name} {arm['macro_exact_match']['mean']:.3f} ± {arm['macro_exact_match']['standard_error']:.3f}"
+        for name, arm in arms.items()
+    )
+    wrong = " and ".join(f"{name} {arms[name]['corrupted']['mean']:.1%}" for name in ("S2L", "random"))
+    return [
+        f"With `--corrupted {results['plan']['corrupted']}` the macro average is: {scores}. Of the rows that were kept, "
+        f"{wrong} are wrong. {' '.join(verdicts(results))}"
+    ]
 
 
 def math_mixture() -> str:
