@@ -40,10 +40,10 @@ def _corrupted() -> list[str]:
         f"{name} {arm['macro_exact_match']['mean']:.3f} ± {arm['macro_exact_match']['standard_error']:.3f}"
         for name, arm in arms.items()
     )
-    wrong = " and ".join(f"{name} {arms[name]['corrupted']['mean']:.1%}" for name in ("S2L", "random"))
+    wrong = ", ".join(f"{name} {arms[name]['corrupted']['mean']:.1%}" for name in ("S2L", "random"))
     return [
-        f"With `--corrupted {results['plan']['corrupted']}` the macro average is: {scores}. Of the rows that were kept, "
-        f"{wrong} are wrong. {' '.join(verdicts(results))}"
+        f"With `--corrupted {results['plan']['corrupted']}` the macro average is: {scores}. Wrong answers among the rows "
+        f"kept: {wrong}. {' '.join(verdicts(results))}"
     ]
 
 
