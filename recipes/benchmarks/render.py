@@ -42,8 +42,8 @@ def _corrupted() -> list[str]:
     )
     wrong = ", ".join(f"{name} {arms[name]['corrupted']['mean']:.1%}" for name in ("S2L", "random"))
     return [
-        f"With `--corrupted {results['plan']['corrupted']}` the macro average is: {scores}. Wrong answers among the rows "
-        f"kept: {wrong}. {' '.join(verdicts(results))}"
+        f"With `--corrupted {results['plan']['corrupted']}` the macro average is: {scores}. Wrong answers among "
+        f"the rows kept: {wrong}. {' '.join(verdicts(results))}"
     ]
 
 
