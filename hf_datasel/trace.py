@@ -7,6 +7,7 @@ On disk a Trace is a directory:
     columns/NNNN-step<s>.npy    float32 [N], the values of checkpoint s; NaN where unmeasured
     columns/NNNN-step<s>.json   what that column is; renaming this file into place commits the column
     unmeasurable-NNNN.npy       int64, ids that can never be measured
+    companion-<name>/           a Trace of what else was recorded in the same run
 
 Legend: N examples, T checkpoints (columns present). Columns are mapped into memory for the time of one read, so
 resident memory does not grow with T.
@@ -15,22 +16,22 @@ resident memory does not grow with T.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hf_datasel import columns as column_store
-from hf_datasel import trace_manifest
+from hf_datasel import trace_companions, trace_manifest
 from hf_datasel.example_ids import check_ids, is_ascending, locate
 from hf_datasel.fingerprint import DatasetFingerprint
 from hf_datasel.storage import sweep_temporary
-from hf_datasel.trace_view import TraceView
+from hf_datasel.trace_companions import TraceWithCompanions
 
 
-class Trace(TraceView):
+class Trace(TraceWithCompanions):
     """Values recorded for every example at every checkpoint; made by `create`, `open`, `load` or `from_arrays`.
 
     Example:
@@ -86,11 +87,14 @@ class Trace(TraceView):
         trace = cls._read(Path(path))
         sweep_temporary(Path(path))
         column_store.sweep_uncommitted(Path(path) / "columns")
+        trace_companions.sweep_uncommitted(Path(path))
         return trace
 
     @classmethod
     def load(cls, path: str | Path, *, partial: bool = False) -> Trace:
         """Open a Trace to read, checking every byte of its columns against their checksums.
+
+        Companions are looked at when they are asked for, under the same rules.
 
         Args:
             path: its directory.
@@ -101,6 +105,7 @@ class Trace(TraceView):
             ValueError: a file is cut off or damaged (named), the format version differs, or the Trace is incomplete.
         """
         trace = cls._read(Path(path))
+        trace._reads_partial = partial
         for column in trace._columns:
             column.require_intact(trace.num_examples)
         if not trace.complete and not partial:
@@ -123,6 +128,7 @@ class Trace(TraceView):
         learning_rates: Sequence[float] | None = None,
         metric: str = "loss",
         fingerprint: DatasetFingerprint | None = None,
+        companions: Mapping[str, Trace] | None = None,
     ) -> Trace:
         """A Trace in memory, its rows put in the order of their ids.
 
@@ -131,6 +137,7 @@ class Trace(TraceView):
             values: numbers [N, T], NaN where unmeasured; copied as float32.
             steps: T increasing steps; 1..T if not given.
             learning_rates: T numbers; NaN if not given.
+            companions: Traces by name, such as the losses beside an influence Trace.
 
         Raises:
             ValueError: shapes disagree, ids are bad, or a value is infinite (its example id and step are named).
@@ -152,6 +159,7 @@ class Trace(TraceView):
             trace.write_column(table[order, t], step=steps[t], learning_rate=rates[t])
         trace.finish()
         trace.keep_rows_together()
+        trace.adopt(companions or {})
         return trace
 
     @classmethod
@@ -239,31 +247,9 @@ class Trace(TraceView):
         """Note that the run came to its end; the Trace is `complete` if it has every column that was planned."""
         self._set_finished(True)
 
-    def require_same_examples(self, ids: ArrayLike, fingerprint: DatasetFingerprint | None = None) -> None:
-        """Refuse to go on with other examples.
-
-        Raises:
-            ValueError: the ids, or the fingerprints where both are known, are not those of this Trace.
-        """
-        if fingerprint is not None and self.fingerprint is not None:
-            fingerprint.require_same(self.fingerprint, f"The Trace at {self.path}")
-        if not np.array_equal(np.sort(check_ids(ids, "require_same_examples")), self.ids):
-            raise ValueError(
-                f"The Trace at {self.path} was recorded for other example ids ({self.num_examples:,} of them). Use "
-                "the dataset that it was recorded on, or record anew with overwrite=True."
-            )
-
     def _set_finished(self, finished: bool) -> None:
         if finished != self.finished:
             manifest = {**self._manifest, "finished": finished}
             if self.path is not None:
                 trace_manifest.write(self.path, manifest)
             self._manifest = manifest
-
-    def _require_nan(self, values: NDArray[np.float32], step: int, ids: NDArray[np.int64], reason: str) -> None:
-        measured = ~np.isnan(values[np.searchsorted(self.ids, ids)])
-        if measured.any():
-            raise ValueError(
-                f"Example {ids[measured.argmax()]} has a {self.metric} at step {step}, but is marked unmeasurable "
-                f"({reason}). Record NaN for it, or do not mark it."
-            )

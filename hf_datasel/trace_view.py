@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hf_datasel.columns import Column
+from hf_datasel.example_ids import check_ids
 from hf_datasel.fingerprint import DatasetFingerprint
 
 
@@ -177,3 +178,25 @@ class TraceView:
                     f"{int(unmeasured.sum()):,} such examples). Record it, mark it with "
                     "trace.mark_unmeasurable(ids, reason), or leave it out with within=."
                 )
+
+    def require_same_examples(self, ids: ArrayLike, fingerprint: DatasetFingerprint | None = None) -> None:
+        """Refuse to go on with other examples.
+
+        Raises:
+            ValueError: the ids, or the fingerprints where both are known, are not those of this Trace.
+        """
+        if fingerprint is not None and self.fingerprint is not None:
+            fingerprint.require_same(self.fingerprint, f"The Trace at {self.path}")
+        if not np.array_equal(np.sort(check_ids(ids, "require_same_examples")), self.ids):
+            raise ValueError(
+                f"The Trace at {self.path} was recorded for other example ids ({self.num_examples:,} of them). Use "
+                "the dataset that it was recorded on, or record anew with overwrite=True."
+            )
+
+    def _require_nan(self, values: NDArray[np.float32], step: int, ids: NDArray[np.int64], reason: str) -> None:
+        measured = ~np.isnan(values[np.searchsorted(self.ids, ids)])
+        if measured.any():
+            raise ValueError(
+                f"Example {ids[measured.argmax()]} has a {self.metric} at step {step}, but is marked unmeasurable "
+                f"({reason}). Record NaN for it, or do not mark it."
+            )

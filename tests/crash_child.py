@@ -49,6 +49,8 @@ def run(job, path):
         Trace.open(path).drop_after(0)
     elif job == "finish":
         Trace.open(path).finish()
+    elif job == "companion":
+        Trace.open(path).create_companion("loss", metric="loss")
     elif job == "replace":
         selection(1).save(path, overwrite=True)
 

@@ -84,6 +84,23 @@ def test_finishing_killed_anywhere_is_done_or_is_not(tmp_path):
     assert all(trace.steps.tolist() == [1, 2] for trace in states)
 
 
+def test_a_companion_killed_while_it_is_made_is_whole_or_absent_and_its_trace_untouched(tmp_path):
+    reference = tmp_path / "reference"
+    prepare("companion", reference)
+    run("companion", reference)
+    outcomes = set()
+    for path in killed("companion", tmp_path / "killed"):
+        assert Trace.load(path, partial=True).steps.tolist() == [1, 2]
+        trace = Trace.open(path)
+        outcomes.add(trace.companions)
+        if trace.companions:
+            assert trace.open_companion("loss").num_examples == NUM_EXAMPLES
+        else:
+            trace.create_companion("loss", metric="loss")
+        assert files_of(path) == files_of(reference)
+    assert outcomes == {(), ("loss",)}
+
+
 def test_a_selection_killed_while_it_is_replaced_is_never_mixed(tmp_path):
     outcomes = set()
     for path in killed("replace", tmp_path / "killed"):
@@ -96,7 +113,7 @@ def test_a_selection_killed_while_it_is_replaced_is_never_mixed(tmp_path):
     assert outcomes == {0, 1}
 
 
-@pytest.mark.parametrize("job", ["column", "create", "replace"])
+@pytest.mark.parametrize("job", ["column", "create", "companion", "replace"])
 def test_a_full_disk_says_where_and_how_much_and_leaves_nothing_behind(tmp_path, job):
     reports = in_child("full", job, tmp_path / "full")
     assert reports[-1]["message"] is None

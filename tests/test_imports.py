@@ -24,6 +24,7 @@ ROOMS = [
     ["example_ids"],
     ["columns", "content", "selection", "trace_manifest"],
     ["trace_view"],
+    ["trace_companions"],
     ["trace"],
     ["selectors"],
     ["data"],
