@@ -72,7 +72,8 @@ def low_rank(direction: Tensor, rank: int | float, seed: int = 0) -> tuple[Tenso
         return matrix.new_zeros(1, matrix.shape[0]), matrix.new_zeros(1, matrix.shape[1]), 1.0
     smallest = min(matrix.shape)
     if smallest <= LARGEST_EXACT_SVD:
-        return _cut(*torch.linalg.svd(matrix, full_matrices=False), rank, total)
+        u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+        return _cut(u, s, vh, rank, total)
     width = min(smallest, 64 if isinstance(rank, float) else rank)
     while True:
         factors = _randomised_svd(matrix, width, seed)

@@ -1,0 +1,234 @@
+"""Score-only sweeps: every example's inner product with a direction, and the mean gradient that makes one.
+
+No parameter's gradient is computed in a scoring sweep (the parameters are frozen for its length, so the largest third
+of a backward falls away), none is left behind, and neither random states nor train modes change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from datasets import Dataset, IterableDataset
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import Trainer
+
+from hf_datasel.functional.losses import IGNORE_INDEX
+from hf_datasel.training.influence.capture import Capture
+from hf_datasel.training.influence.frame import Frame
+from hf_datasel.training.influence.layout import Layout, batch_layout
+from hf_datasel.training.influence.rules import Measure
+from hf_datasel.training.influence.sites import Site
+from hf_datasel.training.rows import Batch, MapStyleRows, StreamRows
+from hf_datasel.training.scoring import head_at_labels, require_finite
+from hf_datasel.training.state import preserved_rng, scoring_mode
+
+MAX_LOGITS = 2**27  # elements; logits of one batch and their gradient stay within 1 GiB of float32
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A sweep's results, in the order of the sweep's ids.
+
+    Args:
+        columns: float32 ``[N]`` by name, NaN where an example has no label.
+        losses: float32 ``[N]``, mean over label tokens.
+        num_labels: int64 ``[N]``.
+    """
+
+    columns: dict[str, np.ndarray]
+    losses: np.ndarray
+    num_labels: np.ndarray
+
+
+class GradientSweep:
+    """Sweeps with gradients over the examples of a tokenised dataset, sharded over processes, bucketed by length.
+
+    Args:
+        trainer: whose model, collator and processes are used.
+        dataset: tokenised rows with ``example_id``, one row an example.
+        tokens_per_batch: padded tokens of a batch on one process.
+
+    Attributes:
+        ids: int64 ``[N]``, ascending.
+    """
+
+    def __init__(self, trainer: Trainer, dataset: Dataset | IterableDataset, tokens_per_batch: int) -> None:
+        self._trainer = trainer
+        vocabulary = trainer.model.get_input_embeddings().num_embeddings
+        tokens_per_batch = max(1, min(tokens_per_batch, MAX_LOGITS // vocabulary))
+        rows = StreamRows if isinstance(dataset, IterableDataset) else MapStyleRows
+        self._rows = rows(trainer, dataset, tokens_per_batch)
+        self.ids = self._rows.ids
+
+    def score(
+        self,
+        sites: Sequence[Site],
+        measure: Measure,
+        read: Callable[[Frame], Mapping[str, Tensor]],
+        description: str,
+    ) -> Scored:
+        """Score every example once.
+
+        Args:
+            sites: where parameters are used.
+            measure: what is computed there.
+            read: from a finished frame to named values ``[D]``.
+            description: of the progress bar.
+
+        Raises:
+            ValueError: a loss or a score is not finite; names the example.
+        """
+        capture = Capture(list(sites), measure, score_only=True)
+        values: dict[str, Tensor] = {}
+
+        def one(positions: Tensor, layout: Layout, forward: Callable[[], Tensor]) -> Tensor:
+            frame = capture.open(layout)
+            losses = forward()
+            torch.autograd.backward(losses.nansum())
+            frame.require_all()
+            for name, part in read(frame).items():
+                if name not in values:
+                    values[name] = torch.zeros(len(self.ids), device=part.device)
+                values[name][positions] = part
+            return losses
+
+        with ExitStack() as stack:
+            stack.enter_context(_frozen(self._trainer.model))
+            stack.enter_context(capture.attached())
+            losses, num_labels = self._sweep(one, description)
+        accelerator = self._trainer.accelerator
+        if accelerator.num_processes > 1:
+            names = sorted(read(_empty_frame(accelerator.device)))
+            zeros = torch.zeros(len(self.ids), device=accelerator.device)
+            values = {name: accelerator.reduce(values.get(name, zeros)) for name in names}
+        columns = {name: part.cpu().numpy() for name, part in values.items()}
+        for name, column in columns.items():
+            column[num_labels == 0] = np.nan
+            _require_finite_scores(self.ids, column, num_labels, name)
+        return Scored(columns, losses, num_labels)
+
+    def mean_gradient(
+        self, parameters: Mapping[str, nn.Parameter], weights: np.ndarray, description: str
+    ) -> dict[str, Tensor]:
+        """``sum_i w_i grad l_i`` of some parameters, float32, the same on every process.
+
+        Args:
+            parameters: by name.
+            weights: float ``[N]`` in the order of :attr:`ids`.
+            description: of the progress bar.
+        """
+        total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
+        wanted = list(parameters.values())
+
+        def one(positions: Tensor, layout: Layout, forward: Callable[[], Tensor]) -> Tensor:
+            losses = forward()
+            share = torch.from_numpy(weights).to(losses.device, losses.dtype)[positions]
+            weighted = (share * losses.nan_to_num(0.0)).sum()
+            for name, gradient in zip(total, torch.autograd.grad(weighted, wanted, allow_unused=True), strict=True):
+                if gradient is not None:
+                    total[name] += gradient.float()
+            return losses
+
+        self._sweep(one, description)
+        accelerator = self._trainer.accelerator
+        if accelerator.num_processes > 1:
+            total = {name: accelerator.reduce(part) for name, part in total.items()}
+        return total
+
+    def _sweep(
+        self, one: Callable[[Tensor, Layout, Callable[[], Tensor]], Tensor], description: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Call ``one(positions, layout, forward)`` for this process's batches; all losses and numbers of labels."""
+        trainer = self._trainer
+        accelerator, model = trainer.accelerator, trainer.model
+        rank, world = accelerator.process_index, accelerator.num_processes
+        losses = torch.zeros(len(self.ids), device=accelerator.device)
+        num_labels, seen = torch.zeros_like(losses), torch.zeros_like(losses)
+        bar = tqdm(
+            total=len(self.ids),
+            desc=description,
+            unit="example",
+            leave=False,
+            disable=trainer.args.disable_tqdm or not accelerator.is_local_main_process,
+        )
+        with bar, preserved_rng(accelerator.device), scoring_mode(model), torch.enable_grad():
+            for number, fetch in enumerate(self._rows):
+                if number % world != rank:
+                    continue
+                where, batch = fetch()
+                inputs = trainer._prepare_inputs(batch)
+                layout = batch_layout(inputs, len(where))
+                if bool(layout.first_is_labelled):
+                    raise ValueError(
+                        "The collator leaves a label on the first token of a flattened example, which the example "
+                        "before it predicts: set it to -100 (separator_id of DataCollatorWithFlattening)."
+                    )
+                positions = torch.from_numpy(where).to(losses.device)
+                part = one(positions, layout, lambda: _example_losses(model, inputs, layout))  # noqa: B023
+                losses[positions] = part.detach().float()
+                num_labels[positions] = layout.num_labels.float()
+                seen[positions] += 1
+                bar.update(min(len(where) * world, len(self.ids) - bar.n))
+        losses, num_labels, seen = (accelerator.reduce(part) for part in (losses, num_labels, seen))
+        if not bool((seen == 1).all()):
+            wrong = int((seen != 1).nonzero()[0])
+            raise RuntimeError(
+                f"A sweep met example id {int(self.ids[wrong])} {int(seen[wrong])} times instead of once: the dataset "
+                "changed since the recorder was built (a stream that yields other rows on each pass?)."
+            )
+        counts = num_labels.cpu().numpy().astype(np.int64)
+        measured = losses.cpu().numpy()
+        require_finite(self.ids, measured, counts, "this checkpoint")
+        return measured, counts
+
+
+def _example_losses(model: Any, inputs: Batch, layout: Layout) -> Tensor:
+    """Mean label-token loss of each example ``[D]`` with its graph; NaN where there is no label."""
+    unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
+    labels = inputs["labels"]
+    with head_at_labels(model, labels):
+        logits = model(**unlabelled, use_cache=False).logits
+    targets = labels[:, 1:][layout.label_mask]
+    if logits.shape[:-1] == labels.shape:  # a model that does not call its head as a module gives all of them
+        logits = logits[:, :-1][layout.label_mask]
+    nll = F.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), targets, reduction="none")
+    totals = nll.new_zeros(layout.num_examples).index_add(0, layout.at_labels[0], nll)
+    return totals / layout.num_labels
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter needs a gradient within the body."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def _empty_frame(device: torch.device) -> Frame:
+    """A frame of no example: what a process that had no batch reads its names from."""
+    nothing = torch.zeros(0, 2, dtype=torch.int64, device=device)
+    batch = {"input_ids": nothing, "labels": torch.full_like(nothing, IGNORE_INDEX)}
+    return Frame(batch_layout(batch, 0), set())
+
+
+def _require_finite_scores(ids: np.ndarray, values: np.ndarray, num_labels: np.ndarray, name: str) -> None:
+    broken = ~np.isfinite(values) & (num_labels > 0)
+    if broken.any():
+        first = int(np.flatnonzero(broken)[0])
+        raise ValueError(
+            f"The gradient of example id {int(ids[first])} is not finite ({name} is {values[first]}; "
+            f"{int(broken.sum())} of {len(ids)} examples): training has diverged, or the example overflows the type "
+            "the model computes in. Lower the learning rate, or use float32 or bfloat16 instead of float16."
+        )

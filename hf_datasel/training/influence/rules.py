@@ -1,0 +1,205 @@
+"""From a site's inputs and output gradients to numbers: which rule of ``functional/ghost*.py`` holds where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hf_datasel.functional import ghost, ghost_norms
+from hf_datasel.functional.directions import official_inner
+from hf_datasel.training.influence.direction import Direction
+from hf_datasel.training.influence.frame import ALL, Frame
+from hf_datasel.training.influence.sites import Site
+
+Norms = Literal["none", "plain", "preconditioned"]
+
+
+class Measure:
+    """Inner products with a direction, and squared norms if asked.
+
+    Args:
+        sites: all of them.
+        norms: "plain", ``|g_i|^2``; "preconditioned", ``sum P g_i^2`` with the direction's P.
+        official: the released code's sum in place of the inner product.
+        per_parameter: keep each parameter's numbers apart, under its name.
+
+    Raises:
+        ValueError: norms of a weight that several modules share, where no rule is known.
+    """
+
+    def __init__(
+        self, sites: Sequence[Site], *, norms: Norms = "none", official: bool = False, per_parameter: bool = False
+    ) -> None:
+        self.direction: Direction | None = None
+        self._norms = norms
+        self._official = official
+        self._per_parameter = per_parameter
+        self._tied = _tied_weights(sites)
+        for name, kinds in self._tied.items():
+            plain_tie = kinds == ["embedding", "linear"] and norms != "preconditioned" and not official
+            if not plain_tie and (norms != "none" or official):
+                raise ValueError(
+                    f"{name} is shared by several modules, and its gradient's "
+                    f"{'preconditioned ' if norms == 'preconditioned' else ''}norm for one example would need the "
+                    "whole gradient: choose parameters= that leave it out, or norms=False."
+                )
+
+    def at(self, site: Site, frame: Frame, inputs: Tensor, grads: Tensor) -> None:
+        """Add what ``site`` saw to ``frame``.
+
+        Args:
+            site: which.
+            frame: of this forward.
+            inputs: ``[B, T, ...]`` of the module (token ids for an embedding).
+            grads: of its outputs.
+        """
+        frame.reported(site.name)
+        inputs, grads = _token_major(site, frame, inputs), _token_major(site, frame, grads)
+        if site.kind in ("linear", "conv1d"):
+            self._linear(site, frame, inputs.to(grads.dtype), grads)
+        elif site.kind == "embedding":
+            self._embedding(site, frame, inputs, grads if site.scale == 1.0 else grads.float() * site.scale)
+        else:
+            normalised = ghost.normalise(inputs, site.eps, centred=site.kind == "layer_norm")
+            if site.weight is not None:
+                self._vector(frame, ghost.at_least_float32(grads) * normalised, site.weight)
+        if site.bias is not None:
+            self._vector(frame, grads, site.bias)
+
+    def _linear(self, site: Site, frame: Frame, inputs: Tensor, grads: Tensor) -> None:
+        name = site.weight
+        if name is None:
+            return
+        if self._official:
+            frame.add_examples(
+                ghost_norms.linear_functional(frame.arrange(inputs), frame.arrange(grads), self._official_at(site)),
+                self._key(name),
+            )
+        elif self.direction is not None:
+            direction = self.direction
+            if name in direction.factors:
+                left, right = direction.factors[name]
+                frame.add_tokens(ghost.linear_inner_low_rank(inputs, grads, left, right), self._key(name))
+            else:
+                values = ghost.linear_inner(inputs, grads, _oriented(site, direction.gradients[name]))
+                frame.add_tokens(values, self._key(name))
+        if self._norms != "none":
+            arranged, their_grads = frame.arrange(inputs), frame.arrange(grads)
+            if self._norms == "plain":
+                squared = ghost_norms.linear_squared_norm(arranged, their_grads)
+            else:
+                weights = _oriented(site, self._preconditioner(name))
+                squared = ghost_norms.linear_functional(arranged, their_grads, lambda g: g.square_().mul_(weights))
+            frame.add_squared(squared, self._key(name))
+            if name in self._tied:
+                self._keep_residuals(frame, name, arranged, their_grads)
+
+    def _embedding(self, site: Site, frame: Frame, tokens: Tensor, grads: Tensor) -> None:
+        name = site.weight
+        assert name is not None
+        padding = getattr(site.module, "padding_idx", None)
+        if padding is not None:
+            grads = grads.masked_fill((tokens == padding)[..., None], 0.0)
+        if self._official:
+            at_rows = self._official_at_rows(name)
+            untouched = self._official_at(site)(torch.zeros_like(self._direction.gradients[name])).sum()
+            values = ghost_norms.embedding_functional(frame.arrange(tokens), frame.arrange(grads), at_rows, untouched)
+            frame.add_examples(values, self._key(name))
+        elif self.direction is not None:
+            frame.add_tokens(ghost.embedding_inner(tokens, grads, self.direction.gradients[name]), self._key(name))
+        if self._norms != "none":
+            arranged, their_grads = frame.arrange(tokens), frame.arrange(grads)
+            weights = self._preconditioner(name) if self._norms == "preconditioned" else None
+
+            def squares(rows: Tensor, which: Tensor) -> Tensor:
+                return rows.square() if weights is None else rows.square() * weights[which]
+
+            squared = ghost_norms.embedding_functional(arranged, their_grads, squares)
+            if name in frame.residuals:
+                hidden, residuals = frame.residuals.pop(name)
+                squared = squared + 2 * ghost_norms.tied_cross_product(arranged, their_grads, hidden, residuals)
+            frame.add_squared(squared.clamp_min(0.0) if name in self._tied else squared, self._key(name))
+
+    def _vector(self, frame: Frame, grads: Tensor, name: str) -> None:
+        """A bias, or a norm's weight: one gradient vector a token."""
+        if self._official:
+            frame.add_examples(
+                ghost_norms.vector_functional(frame.arrange(grads), self._official_of(name)), self._key(name)
+            )
+        elif self.direction is not None:
+            frame.add_tokens(ghost.bias_inner(grads, self.direction.gradients[name]), self._key(name))
+        if self._norms != "none":
+            weights = self._preconditioner(name) if self._norms == "preconditioned" else None
+            squared = ghost_norms.vector_functional(
+                frame.arrange(grads), lambda g: g.square() if weights is None else g.square() * weights
+            )
+            frame.add_squared(squared, self._key(name))
+
+    def _keep_residuals(self, frame: Frame, name: str, hidden: Tensor, residuals: Tensor) -> None:
+        tokens = frame.arrange(frame.layout.tokens)
+        rows = residuals.gather(2, tokens[:, None, :].expand(-1, residuals.shape[1], -1))
+        frame.residuals[name] = (hidden, rows)
+
+    def _key(self, name: str) -> str:
+        return name if self._per_parameter else ALL
+
+    @property
+    def _direction(self) -> Direction:
+        assert self.direction is not None
+        return self.direction
+
+    def _preconditioner(self, name: str) -> Tensor:
+        return self._direction.preconditioner[name]
+
+    def _official_of(self, name: str) -> Callable[[Tensor], Tensor]:
+        return official_inner(self._direction.gradients[name], *self._direction.moments[name])
+
+    def _official_at(self, site: Site) -> Callable[[Tensor], Tensor]:
+        assert site.weight is not None
+        parts = (self._direction.gradients[site.weight], *self._direction.moments[site.weight])
+        return official_inner(*(_oriented(site, part) for part in parts))
+
+    def _official_at_rows(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+        direction, (mean, square) = self._direction.gradients[name], self._direction.moments[name]
+
+        def change(rows: Tensor, which: Tensor) -> Tensor:
+            at = official_inner(direction[which], mean[which], square[which])
+            return at(rows) - at(torch.zeros_like(rows))
+
+        return change
+
+
+def _oriented(site: Site, values: Tensor) -> Tensor:
+    """``[o, d]``: a Conv1D of GPT-2 holds its weight the other way round."""
+    return values.T if site.kind == "conv1d" else values
+
+
+def _tied_weights(sites: Sequence[Site]) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = {}
+    for site in sites:
+        if site.weight is not None:
+            kinds.setdefault(site.weight, []).append(site.kind)
+    return {name: sorted(found) for name, found in kinds.items() if len(found) > 1}
+
+
+def _token_major(site: Site, frame: Frame, values: Tensor) -> Tensor:
+    """``[B, T, ...]``, where a norm of attention heads may see ``[B, heads, T, ...]``."""
+    wanted = frame.layout.examples.shape
+    is_heads_first = values.dim() == 4 and (values.shape[0], values.shape[2]) == wanted
+    if values.shape[:2] == wanted:
+        if is_heads_first and not frame.layout.one_per_row and values.shape[1] > 1:
+            raise ValueError(
+                f"Module {site.name} sees as many heads as tokens, which cannot be told apart in a packed row."
+            )
+        return values
+    if is_heads_first:
+        return values.transpose(1, 2)
+    if site.is_head and frame.is_at_labels(values):
+        return values
+    raise ValueError(
+        f"Module {site.name} sees a tensor of shape {tuple(values.shape)} in a batch of {tuple(wanted)} tokens, so "
+        "its tokens cannot be assigned to examples (a mixture of experts?): choose parameters= that leave it out."
+    )
