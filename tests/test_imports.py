@@ -29,6 +29,7 @@ ROOMS = [
     ["selectors"],
     ["data"],
     ["training", "report"],
+    ["collaborative"],
     ["quickstart"],
     ["cli"],
     ["__main__"],
@@ -36,7 +37,9 @@ ROOMS = [
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 # what each room may import from outside, beside the standard library; rooms not named here may import anything
 OUTSIDE = {
-    **dict.fromkeys(RANK.keys() - {"training", "report", "quickstart", "cli", "__main__"}, frozenset({"numpy"})),
+    **dict.fromkeys(
+        RANK.keys() - {"training", "report", "collaborative", "quickstart", "cli", "__main__"}, frozenset({"numpy"})
+    ),
     "functional": {"numpy", "torch", "faiss"},
     "content": {"numpy", "pyarrow"},
     "selectors": {"numpy", "faiss"},
