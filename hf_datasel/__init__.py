@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, rows, strata
     from hf_datasel.fingerprint import EXAMPLE_ID, DatasetFingerprint
     from hf_datasel.selection import Selection
-    from hf_datasel.selectors import RandomSelector, S2LSelector, Selector, Strata
+    from hf_datasel.selectors import (
+        CLUESSelector,
+        DataInfSelector,
+        IFDSelector,
+        OracleSelector,
+        PerplexitySelector,
+        RandomSelector,
+        S2LSelector,
+        Selector,
+        Strata,
+    )
     from hf_datasel.trace import Trace
     from hf_datasel.training import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
 
@@ -21,7 +31,17 @@ _HOMES = {
     "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "rows", "strata"),
     "hf_datasel.fingerprint": ("EXAMPLE_ID", "DatasetFingerprint"),
     "hf_datasel.selection": ("Selection",),
-    "hf_datasel.selectors": ("RandomSelector", "S2LSelector", "Selector", "Strata"),
+    "hf_datasel.selectors": (
+        "CLUESSelector",
+        "DataInfSelector",
+        "IFDSelector",
+        "OracleSelector",
+        "PerplexitySelector",
+        "RandomSelector",
+        "S2LSelector",
+        "Selector",
+        "Strata",
+    ),
     "hf_datasel.trace": ("Trace",),
     "hf_datasel.training": ("LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"),
 }
@@ -29,8 +49,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "EXAMPLE_ID",
+    "CLUESSelector",
+    "DataInfSelector",
     "DatasetFingerprint",
+    "IFDSelector",
     "LossTrajectoryCallback",
+    "OracleSelector",
+    "PerplexitySelector",
     "RandomSelector",
     "Rows",
     "S2LSelector",

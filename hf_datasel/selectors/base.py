@@ -24,6 +24,12 @@ from hf_datasel.version import __version__
 LARGEST_SEED = 2**31 - 2  # faiss holds a seed in an int and trains with seed + 1
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, of Python's or numpy's kinds, and no bool."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a method decided: `kept` bool [M], and where it has them `scores` float32 [M], `clusters` int32 [M].
@@ -43,15 +49,17 @@ class Selector(ABC):
     """Hyperparameters of a selection method; nothing is checked before `select`.
 
     Args:
-        budget: how many examples to keep: an int, 1 .. M, or a float, a share of the candidates in (0, 1].
+        budget: how many examples to keep: an int, 1 .. M, or a float, a share of the candidates in (0, 1]. Only a
+            method that can cut at a threshold (`ScoreSelector`) does without.
         seed: of every random choice; global generators are neither read nor moved.
     """
 
-    budget: int | float
+    budget: int | float | None
     seed: int = 42
 
     name: ClassVar[str]
     reads_values: ClassVar[bool] = True
+    is_random: ClassVar[bool] = True  # False where the seed only breaks ties
 
     def select(self, evidence: Any, *, strata: Strata | None = None, within: Selection | None = None) -> Selection:
         """Choose examples.
@@ -63,7 +71,7 @@ class Selector(ABC):
             within: choose among the rows that this Selection kept; its provenance comes first in the new one.
 
         Returns:
-            A Selection of exactly the budget, the same whatever order the evidence's rows came in.
+            A Selection, of exactly the budget where there is one; the same whatever order the rows came in.
 
         Raises:
             TypeError: evidence of the wrong kind.
@@ -72,20 +80,14 @@ class Selector(ABC):
         """
         self._check()
         pool = gather_pool(evidence, strata, within, reads_values=self.reads_values, asker=type(self).__name__)
-        budget = self.resolve_budget(len(pool.ids))
-        choice = self._choose(pool, budget)
-        if int(np.count_nonzero(choice.kept)) != budget:
-            raise RuntimeError(
-                f"{type(self).__name__} kept {np.count_nonzero(choice.kept)} examples of a budget of {budget}."
-            )
+        choice = self._decide(pool)
         for notice in choice.notices:
             warnings.warn(notice, UserWarning, stacklevel=2)
-        config = asdict(self).items()
         step = {
             "selector": self.name,
-            "config": {key: value.item() if isinstance(value, np.generic) else value for key, value in config},
+            "config": self._config(),
             "num_candidates": len(pool.ids),
-            "num_kept": budget,
+            "num_kept": int(np.count_nonzero(choice.kept)),
             "evidence": pool.evidence,
             "details": choice.details,
             "warnings": list(choice.notices),
@@ -99,6 +101,11 @@ class Selector(ABC):
             fingerprint=pool.fingerprint,
             provenance=(*(within.provenance if within is not None else ()), step),
         )
+
+    def check(self, num_candidates: int) -> None:
+        """Raise now the ValueError that `select` would raise for these hyperparameters and so many candidates."""
+        self._check()
+        self.resolve_budget(num_candidates)
 
     def resolve_budget(self, num_candidates: int) -> int:
         """The budget as a number of examples; a share is rounded to the nearest, halves up, and is at least 1.
@@ -130,6 +137,11 @@ class Selector(ABC):
         """Raise ValueError for a hyperparameter that is out of range; methods extend it with their own."""
         self._require_int("seed", self.seed, 0, LARGEST_SEED)
 
+    def _config(self) -> dict[str, Any]:
+        """The hyperparameters, as JSON can hold them, that give the same answer again."""
+        config = asdict(self).items()
+        return {key: value.item() if isinstance(value, np.generic) else value for key, value in config}
+
     def _require_int(self, option: str, value: Any, least: int, most: int | None = None) -> None:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or value < least or (most is not None and value > most):
@@ -139,6 +151,23 @@ class Selector(ABC):
     def _require_one_of(self, option: str, value: Any, choices: tuple[str, ...]) -> None:
         if value not in choices:
             raise ValueError(f"{option}={value!r} of {type(self).__name__} must be one of {choices}.")
+
+    def _require_bool(self, option: str, value: Any) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{option}={value!r} of {type(self).__name__} must be True or False.")
+
+    def _require_share(self, option: str, value: Any, *, ends: bool = False) -> None:
+        if not is_number(value) or not 0 <= value <= 1 or (value in (0, 1) and not ends):
+            span = "from 0 to 1" if ends else "between 0 and 1"
+            raise ValueError(f"{option}={value!r} of {type(self).__name__} must be a share {span}.")
+
+    def _decide(self, pool: Pool) -> Choice:
+        budget = self.resolve_budget(len(pool.ids))
+        choice = self._choose(pool, budget)
+        num_kept = int(np.count_nonzero(choice.kept))
+        if num_kept != budget:
+            raise RuntimeError(f"{type(self).__name__} kept {num_kept} examples of a budget of {budget}.")
+        return choice
 
     @abstractmethod
     def _choose(self, pool: Pool, budget: int) -> Choice:

@@ -23,7 +23,7 @@ from hf_datasel.example_ids import (
 )
 from hf_datasel.fingerprint import DatasetFingerprint
 from hf_datasel.selection import Selection
-from hf_datasel.trace_view import TraceView
+from hf_datasel.trace_companions import TraceWithCompanions
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Pool:
     ids: NDArray[np.int64]
     fingerprint: DatasetFingerprint | None
     evidence: dict[str, Any] = field(default_factory=dict)
-    trace: TraceView | None = None
+    trace: TraceWithCompanions | None = None
     positions: NDArray[np.int64] | None = None
     codes: NDArray[np.int32] | None = None
     stratum_names: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ def gather_pool(
         TypeError: `asker` reads values and the evidence is no Trace, or the evidence has no ids.
         ValueError: no candidate is left, one was not measured, or the datasets differ.
     """
-    trace = evidence if isinstance(evidence, TraceView) else None
+    trace = evidence if isinstance(evidence, TraceWithCompanions) else None
     if reads_values and trace is None:
         raise TypeError(
             f"{asker} needs a Trace, as in {asker}(...).select(Trace.load(path)), not {type(evidence).__name__}."

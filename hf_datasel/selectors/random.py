@@ -23,6 +23,8 @@ class RandomSelector(Selector):
         11
     """
 
+    budget: int | float
+
     name: ClassVar[str] = "random"
     reads_values: ClassVar[bool] = False
 

@@ -63,6 +63,7 @@ class S2LSelector(Selector):
         10
     """
 
+    budget: int | float
     num_clusters: int = 100
     variant: Literal["paper", "official"] = "paper"
     transform: Literal["none", "log", "zscore"] = "none"

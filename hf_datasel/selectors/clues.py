@@ -1,0 +1,172 @@
+"""CLUES: keep examples whose gradients agree, over training, with those of trusted examples.
+
+Zhao, Fan, Hu, Zhou, Lane et al., "CLUES: Collaborative High-Quality Data Selection for LLMs via Training Dynamics",
+NeurIPS 2024, arXiv 2507.03004. With L the gradient of an example's loss and theta_t the model at checkpoint t,
+
+    S(z) = sum_t eta_t sum_{z' in validation} <L(z', theta_t), L(z, theta_t)>
+    tau  = mean of S over the anchor set
+    keep z where S(z) >= tau.
+
+High is good. The inner products are in the Trace (`GradientTraceCallback` records them, `functional/` holds the
+rules); from there on everything is here. `score="dot", weighting="learning_rate", threshold="mean"` is the paper.
+
+Where we differ, each by an option:
+- Thresholds. Anchors that are distributed as the clean rows have half of these below their mean, so "mean" loses half
+  of what is good; "quantile", "conformal" and "f1" do not, and a budget is the fixed ratio.
+- Scores. "cosine" divides by the gradients' norms. "length_normalised" multiplies by the root of the number of label
+  tokens, because the gradient of a mean over few tokens is large by chance. "fused" adds the loss, which errs on other
+  rows than gradients do: (1 - w) of a gradient score + w of the negative loss, each standardised.
+- The validation gradient is a mean, not a sum, and the released code takes a mean over checkpoints: other scales of
+  the same score. The released code's Adam direction is no option here but of the recorder (`precondition`).
+
+Fusion by "zscore" standardises with the anchors' mean and standard deviation where there are anchors, so that every
+party gets the same scale and tells nothing of its own data; by "rank" it takes ranks among the candidates, which do
+not compare between parties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_datasel.functional.influence_scores import (
+    WEIGHTINGS,
+    checkpoint_weights,
+    ecdf,
+    length_normalised,
+    moments,
+    standardise,
+    weighted_sum,
+)
+from hf_datasel.selectors.recorded import Recorded
+from hf_datasel.selectors.score import ScoreSelector
+
+GRADIENT_SCORES = ("dot", "cosine", "length_normalised")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CLUESSelector(ScoreSelector):
+    """Keep the examples whose traced inner product with the trusted direction is high.
+
+    Args:
+        budget, threshold, alpha, seed: see `ScoreSelector`; with neither budget nor threshold the rule is "conformal".
+        score: "dot" (the paper), "cosine", "length_normalised", or "fused" with the loss.
+        weighting: of the checkpoints: "learning_rate" (the paper) or "uniform".
+        normalise_checkpoints: divide every checkpoint's values by their standard deviation over the anchors, or over
+            the candidates where the Trace has no anchors.
+        fused_score: what "fused" takes of the gradients: "cosine", "dot" or "length_normalised".
+        fusion: "zscore" or "rank".
+        loss_weight: w, the loss's share in "fused", in [0, 1].
+        loss_at: the loss "fused" takes: "trajectory", summed as the gradient score is, or that of the "last"
+            checkpoint.
+
+    Example:
+        >>> from hf_datasel import Trace
+        >>> anchors = Trace.from_arrays(ids=[0, 1, 2], values=[[1.0], [1.2], [1.4]], metric="influence")
+        >>> trace = Trace.from_arrays(
+        ...     ids=[0, 1, 2], values=[[1.3], [-0.5], [1.25]], metric="influence", companions={"anchors": anchors}
+        ... )
+        >>> CLUESSelector(threshold="mean", weighting="uniform").select(trace).ids.tolist()
+        [0, 2]
+    """
+
+    score: Literal["dot", "cosine", "length_normalised", "fused"] = "dot"
+    weighting: Literal["learning_rate", "uniform"] = "learning_rate"
+    normalise_checkpoints: bool = False
+    fused_score: Literal["cosine", "dot", "length_normalised"] = "cosine"
+    fusion: Literal["zscore", "rank"] = "zscore"
+    loss_weight: float = 0.5
+    loss_at: Literal["trajectory", "last"] = "trajectory"
+
+    name: ClassVar[str] = "clues"
+    direction: ClassVar[Literal["high", "low"]] = "high"
+    metrics: ClassVar[tuple[str, ...]] = ("influence",)
+    recorded_by: ClassVar[str] = "GradientTraceCallback"
+    default_threshold: ClassVar[float | str | None] = "conformal"
+
+    def _check(self) -> None:
+        super()._check()
+        self._require_one_of("score", self.score, (*GRADIENT_SCORES, "fused"))
+        self._require_one_of("weighting", self.weighting, WEIGHTINGS)
+        self._require_bool("normalise_checkpoints", self.normalise_checkpoints)
+        self._require_one_of("fused_score", self.fused_score, GRADIENT_SCORES)
+        self._require_one_of("fusion", self.fusion, ("zscore", "rank"))
+        self._require_one_of("loss_at", self.loss_at, ("trajectory", "last"))
+        self._require_share("loss_weight", self.loss_weight, ends=True)
+
+    def _wants_anchors(self, candidates: Recorded) -> bool:
+        standardises = self.normalise_checkpoints or (self.score == "fused" and self.fusion == "zscore")
+        return standardises and "anchors" in candidates.trace.companions
+
+    def _score(
+        self, candidates: Recorded, anchors: Recorded | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, dict[str, Any]]:
+        details = {"score": self.score, "precondition": candidates.trace.info.get("precondition")}
+        reference = candidates if anchors is None else anchors
+        if self.normalise_checkpoints or (self.score == "fused" and self.fusion == "zscore"):
+            details["standardised_by"] = "candidates" if anchors is None else "anchors"
+        if self.score != "fused":
+            component = self._component(self.score, reference)
+            return component(candidates), None if anchors is None else component(anchors), details
+        of_candidates, of_anchors = np.zeros(len(candidates)), np.zeros(0 if anchors is None else len(anchors))
+        for kind, share in ((self.fused_score, 1 - self.loss_weight), ("loss", self.loss_weight)):
+            component = self._component(kind, reference)
+            values = component(candidates)
+            trusted = values[:0] if anchors is None else component(anchors)
+            scale = self._scale(kind, values, trusted if len(trusted) else values)
+            of_candidates += share * scale(values)
+            of_anchors += share * scale(trusted)
+        return of_candidates, None if anchors is None else of_anchors, details
+
+    def _component(self, kind: str, reference: Recorded) -> Callable[[Recorded], NDArray[np.float64]]:
+        """How rows are scored by one kind of evidence, high is good; checkpoints are normalised over `reference`."""
+        weights = checkpoint_weights(reference.trace.learning_rates, self.weighting)
+        if self.normalise_checkpoints:
+            weights = weights * self._inverse_deviations(kind, reference)
+
+        def component(rows: Recorded) -> NDArray[np.float64]:
+            if kind == "loss" and self.loss_at == "last":
+                return -self._source(kind, rows).last().astype(np.float64)
+            scores = np.empty(len(rows), np.float64)
+            for where, block in self._source(kind, rows).blocks():
+                scores[where] = weighted_sum(block, weights)
+            if kind == "length_normalised":
+                num_labels = rows.companion("num_labels", type(self).__name__, same_steps=False).last()
+                return length_normalised(scores, num_labels)
+            return -scores if kind == "loss" else scores
+
+        return component
+
+    def _source(self, kind: str, rows: Recorded) -> Recorded:
+        """Where one kind of evidence was recorded."""
+        if kind in ("dot", "length_normalised"):
+            return rows
+        return rows.companion(kind, f"CLUESSelector(score={self.score!r})")
+
+    def _inverse_deviations(self, kind: str, reference: Recorded) -> NDArray[np.float64]:
+        """1 / standard deviation of each checkpoint over the reference; 0 where all its values are equal."""
+        _, deviations, count = moments(block for _, block in self._source(kind, reference).blocks())
+        if not deviations.any():
+            raise ValueError(
+                f"normalise_checkpoints=True divides by the standard deviation over {reference.what}, but its {count} "
+                "rows do not differ: give more anchors, or leave it out."
+            )
+        return np.divide(1.0, deviations, out=np.zeros_like(deviations), where=deviations > 0)
+
+    def _scale(
+        self, kind: str, candidates: NDArray[np.float64], reference: NDArray[np.float64]
+    ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        """What brings a component to the scale on which components are added."""
+        if self.fusion == "rank":
+            return lambda values: ecdf(candidates, values)
+        mean, deviation = float(reference.mean()), float(reference.std())
+        if not deviation > 0:
+            raise ValueError(
+                f"fusion='zscore' standardises {kind!r}, but the {len(reference)} scores to standardise by are all "
+                "equal: give more anchors, or take fusion='rank'."
+            )
+        return lambda values: standardise(values, mean, deviation)
