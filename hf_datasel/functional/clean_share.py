@@ -6,10 +6,11 @@ positive-unlabelled problem. At every cut t
     P(pool >= t) >= pi P(clean >= t),   so   pi <= min_t P(pool >= t) / P(clean >= t),
 
 with equality where no noise scores that high (Blanchard, Lee and Scott, "Semi-Supervised Novelty Detection", JMLR
-2010). With finite samples the smallest of many noisy ratios lies far too low. So each ratio is first raised by two
+2010). With finite samples the smallest of many noisy ratios lies far too low. So each ratio is first raised by three
 standard errors: the numerator's Poisson error, and, for the denominator, the spread of the logarithm of
 Beta(n + 1 - k, k), the clean mass above the k-th smallest of n anchors. Cuts above which hardly an anchor lies are so
-ruled out by themselves, and the estimate is an upper bound, at 1 for a clean pool.
+ruled out by themselves, and the estimate is an upper bound (it held in more than 9 of 10 simulated pools), at or near
+1 for a clean pool.
 
 Legend: n anchors, M rows in the pool.
 """
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 1 << 20
-NUM_ERRORS = 2.0
+NUM_ERRORS = 3.0
 
 
 def pool_at_or_above(anchors: NDArray[np.float64], pool: NDArray[np.floating]) -> NDArray[np.int64]:

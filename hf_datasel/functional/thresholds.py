@@ -117,7 +117,7 @@ def f1_threshold(anchors: ArrayLike, pool: NDArray[np.floating]) -> Threshold:
 
     F1 at a cut is 2 pi R / (p + pi): p is the share of the pool kept, R the recall expected from the anchors, pi the
     clean share. Between two anchors only p changes, so the best cut is at an anchor. On simulated mixtures the F1
-    reached is .97 of the best possible with 50 anchors, .9 with 10.
+    reached is .98 of the best possible with 50 anchors, .93 with 10.
 
     Args:
         anchors: numbers [n].
