@@ -23,7 +23,7 @@ class Site:
         kind: which rules hold.
         weight: name of its weight among the chosen parameters, None where that does not count.
         bias: the same of its bias.
-        is_head: whether it is the LM head.
+        is_head: whether it is the LM head, or a part of it.
         scale: a constant that the module multiplies its output with.
         eps: of a norm.
     """
@@ -50,6 +50,7 @@ def find_sites(model: Any, chosen: Mapping[str, nn.Parameter]) -> list[Site]:
     """
     name_of = {id(parameter): name for name, parameter in chosen.items()}
     head = model.get_output_embeddings()
+    of_head = set() if head is None else set(head.modules())  # an adapter's parts stand inside the head
     sites = []
     for name, module in model.named_modules():
         own = {key: name_of[id(p)] for key, p in module.named_parameters(recurse=False) if id(p) in name_of}
@@ -72,7 +73,7 @@ def find_sites(model: Any, chosen: Mapping[str, nn.Parameter]) -> list[Site]:
                 kind,
                 own.get("weight"),
                 own.get("bias"),
-                module is head,
+                module in of_head,
                 float(getattr(module, "scalar_embed_scale", getattr(module, "embed_scale", 1.0))),
                 _eps(module),
             )
