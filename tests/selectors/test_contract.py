@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hf_datasel.data import add_example_ids, dataset_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS, RandomSelector, Strata
-from hf_datasel.trace import Trace
+from tests.selectors.evidence import recorded, recorded_on_disk
 
 NUM_EXAMPLES = 240
 IDS = np.arange(NUM_EXAMPLES) * 3 + 1
@@ -27,8 +27,8 @@ every_selector = pytest.mark.parametrize("selector", SELECTORS.values(), ids=lis
 
 
 @pytest.fixture
-def trace():
-    return Trace.from_arrays(IDS, VALUES)
+def trace(selector):
+    return recorded(selector, IDS, VALUES)
 
 
 def same(first, second):
@@ -53,7 +53,7 @@ def test_the_registry_knows_it_by_its_name(selector):
 @given(budget=st.integers(1, NUM_EXAMPLES), seed=st.integers(0, 2**31 - 2))
 @settings(deadline=None, max_examples=15)
 def test_an_int_budget_is_met_exactly_with_unique_candidates(selector, budget, seed):
-    selection = selector(budget=budget, seed=seed).select(Trace.from_arrays(IDS, VALUES))
+    selection = selector(budget=budget, seed=seed).select(recorded(selector, IDS, VALUES))
     assert len(selection) == len(set(selection.ids.tolist())) == budget
     assert selection.candidate_ids.tolist() == IDS.tolist()
     assert np.isin(selection.ids, IDS).all()
@@ -69,11 +69,22 @@ def test_a_share_is_rounded_to_the_nearest_and_keeps_at_least_one(selector, trac
 
 @every_selector
 @pytest.mark.parametrize(
-    "budget", [0, -1, NUM_EXAMPLES + 1, 0.0, -0.5, 1.5, math.nan, math.inf, True, np.True_, "10", None, [3]]
+    "budget", [0, -1, NUM_EXAMPLES + 1, 0.0, -0.5, 1.5, math.nan, math.inf, True, np.True_, "10", [3]]
 )
 def test_a_bad_budget_is_named(selector, trace, budget):
-    with pytest.raises(ValueError, match=r"budget="):
-        selector(budget=budget).select(trace)
+    for refuse in (selector(budget=budget).select, lambda _: selector(budget=budget).check(NUM_EXAMPLES)):
+        with pytest.raises(ValueError, match=r"budget="):
+            refuse(trace)
+
+
+@every_selector
+def test_no_budget_is_refused_by_whoever_knows_no_other_measure(selector, trace):
+    if getattr(selector, "default_threshold", None) is not None:
+        selector(budget=None).check(NUM_EXAMPLES)
+        return
+    for refuse in (selector(budget=None).select, lambda _: selector(budget=None).check(NUM_EXAMPLES)):
+        with pytest.raises(ValueError, match=r"budget="):
+            refuse(trace)
 
 
 @every_selector
@@ -84,10 +95,10 @@ def test_a_bad_seed_is_named(selector, trace, seed):
 
 
 @every_selector
-def test_the_same_seed_gives_the_same_answer_and_another_one_another(selector, trace):
+def test_the_same_seed_gives_the_same_answer_and_another_one_another_if_anything_is_drawn(selector, trace):
     answers = [selector(budget=40, seed=seed).select(trace) for seed in (1, 1, 2)]
     assert same(answers[0], answers[1])
-    assert not np.array_equal(answers[0].ids, answers[2].ids)
+    assert np.array_equal(answers[0].ids, answers[2].ids) is not selector.is_random
 
 
 @every_selector
@@ -99,15 +110,14 @@ def test_the_order_of_rows_does_not_matter(selector, order):
         (None, None),
         (Strata(IDS, labels), Strata(IDS[order], [labels[position] for position in order])),
     ):
-        straight = selector(budget=31).select(Trace.from_arrays(IDS, VALUES), strata=strata)
-        assert same(straight, selector(budget=31).select(Trace.from_arrays(IDS[order], VALUES[order]), strata=moved))
+        straight = selector(budget=31).select(recorded(selector, IDS, VALUES), strata=strata)
+        shuffled = recorded(selector, IDS[order], VALUES[order])
+        assert same(straight, selector(budget=31).select(shuffled, strata=moved))
 
 
 @every_selector
 def test_a_trace_on_disk_gives_the_same_answer_as_one_in_memory(selector, trace, tmp_path):
-    on_disk = Trace.create(tmp_path / "trace", IDS)
-    for t in range(VALUES.shape[1]):
-        on_disk.write_column(VALUES[:, t], step=t)
+    on_disk = recorded_on_disk(selector, tmp_path / "trace", IDS, VALUES)
     assert same(selector(budget=31).select(trace), selector(budget=31).select(on_disk))
 
 
@@ -160,7 +170,7 @@ def test_within_must_come_from_the_same_rows(selector, trace):
 @every_selector
 def test_within_of_another_dataset_is_refused(selector):
     sources = [add_example_ids(Dataset.from_dict({"text": [f"{word} {i}" for i in range(50)]})) for word in "ab"]
-    traces = [Trace.from_arrays(range(50), VALUES[:50], fingerprint=dataset_fingerprint(one)) for one in sources]
+    traces = [recorded(selector, range(50), VALUES[:50], fingerprint=dataset_fingerprint(one)) for one in sources]
     first = RandomSelector(budget=20).select(traces[0])
     with pytest.raises(ValueError, match="within= belongs to another dataset"):
         selector(budget=1).select(traces[1], within=first)
@@ -168,10 +178,8 @@ def test_within_of_another_dataset_is_refused(selector):
 
 @every_selector
 def test_rows_that_cannot_be_measured_are_never_kept(selector, tmp_path):
-    trace = Trace.create(tmp_path / "trace", IDS)
-    trace.mark_unmeasurable(IDS[::4], "every label is masked")
-    for t in range(3):
-        trace.write_column(np.where(np.arange(NUM_EXAMPLES) % 4, VALUES[:, t], np.nan), step=t)
+    values = np.where(np.arange(NUM_EXAMPLES)[:, None] % 4, VALUES[:, :3], np.nan)
+    trace = recorded_on_disk(selector, tmp_path / "trace", IDS, values, masked=IDS[::4])
     selection = selector(budget=1.0).select(trace)
     assert selection.ids.tolist() == [example for position, example in enumerate(IDS.tolist()) if position % 4]
     assert selection.provenance[0]["evidence"]["unmeasurable"] == {"every label is masked": 60}
@@ -184,9 +192,7 @@ def test_rows_that_cannot_be_measured_are_never_kept(selector, tmp_path):
 
 @every_selector
 def test_nothing_to_choose_from_is_refused(selector, tmp_path):
-    trace = Trace.create(tmp_path / "trace", [1, 2])
-    trace.mark_unmeasurable([1, 2], "masked")
-    trace.write_column([np.nan, np.nan], step=1)
+    trace = recorded_on_disk(selector, tmp_path / "trace", [1, 2], np.full((2, 1), np.nan), masked=[1, 2])
     with pytest.raises(ValueError, match="nothing to choose from: no example can be measured"):
         selector(budget=1).select(trace)
 
@@ -195,7 +201,7 @@ def test_nothing_to_choose_from_is_refused(selector, tmp_path):
 def test_an_unmeasured_value_is_refused_by_whoever_reads_values(selector):
     values = VALUES.copy()
     values[17, 2] = np.nan
-    trace = Trace.from_arrays(IDS, values)
+    trace = recorded(selector, IDS, values)
     if not selector.reads_values:
         assert len(selector(budget=5).select(trace)) == 5
         return
@@ -215,7 +221,7 @@ def test_what_is_no_evidence_is_refused(selector, evidence):
 @every_selector
 def test_a_selection_survives_the_disk_and_is_applied(selector, tmp_path):
     dataset = add_example_ids(Dataset.from_dict({"text": [f"row {i}" for i in range(120)]}))
-    trace = Trace.from_arrays(range(120), VALUES[:120], fingerprint=dataset_fingerprint(dataset))
+    trace = recorded(selector, range(120), VALUES[:120], fingerprint=dataset_fingerprint(dataset))
     selection = selector(budget=0.25, seed=np.int64(3)).select(trace)
     selection.save(tmp_path / "chosen")
     loaded = Selection.load(tmp_path / "chosen")

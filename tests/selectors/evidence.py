@@ -1,0 +1,62 @@
+"""Traces as each selector reads them: its metric, learning rates, companions."""
+
+import numpy as np
+
+from hf_datasel.selectors import OracleSelector
+from hf_datasel.trace import Trace
+
+
+def metric_of(selector):
+    return getattr(selector, "metrics", ("loss",))[0]
+
+
+def fitting(selector, values):
+    """The values as the selector may read them: an oracle knows only clean rows."""
+    values = np.asarray(values, np.float32)
+    return np.where(np.isnan(values), values, np.float32(1)) if selector is OracleSelector else values
+
+
+def rates_of(values):
+    return np.linspace(1.0, 0.5, np.shape(values)[1])
+
+
+def recorded(selector, ids, values, **options):
+    """A Trace in memory."""
+    return Trace.from_arrays(
+        ids,
+        fitting(selector, values),
+        metric=metric_of(selector),
+        learning_rates=rates_of(values),
+        **options,
+    )
+
+
+def recorded_on_disk(selector, path, ids, values, masked=()):
+    """The same on the disk, some of its rows unmeasurable."""
+    trace = Trace.create(path, ids, metric=metric_of(selector))
+    trace.mark_unmeasurable(masked, "every label is masked")
+    for t, rate in enumerate(rates_of(values)):
+        trace.write_column(fitting(selector, values)[:, t], step=t, learning_rate=rate)
+    trace.finish()
+    return trace
+
+
+def influence_trace(ids, dot, *, cosine=None, loss=None, num_labels=None, rates=None, anchors=None):
+    """An influence Trace with whichever companions are given; `anchors` is such a Trace itself."""
+
+    def beside(values):
+        return Trace.from_arrays(ids, values, learning_rates=rates)
+
+    companions = {
+        "cosine": None if cosine is None else beside(cosine),
+        "loss": None if loss is None else beside(loss),
+        "num_labels": None if num_labels is None else Trace.from_arrays(ids, np.reshape(num_labels, (-1, 1))),
+        "anchors": anchors,
+    }
+    return Trace.from_arrays(
+        ids,
+        dot,
+        metric="influence",
+        learning_rates=rates,
+        companions={name: trace for name, trace in companions.items() if trace is not None},
+    )
