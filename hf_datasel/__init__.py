@@ -25,7 +25,12 @@ if TYPE_CHECKING:
         Strata,
     )
     from hf_datasel.trace import Trace
-    from hf_datasel.training import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
+    from hf_datasel.training import (
+        GradientTraceCallback,
+        LossTrajectoryCallback,
+        SelectingSFTConfig,
+        SelectingSFTTrainer,
+    )
 
 _HOMES = {
     "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "rows", "strata"),
@@ -43,7 +48,12 @@ _HOMES = {
         "Strata",
     ),
     "hf_datasel.trace": ("Trace",),
-    "hf_datasel.training": ("LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"),
+    "hf_datasel.training": (
+        "GradientTraceCallback",
+        "LossTrajectoryCallback",
+        "SelectingSFTConfig",
+        "SelectingSFTTrainer",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -53,6 +63,7 @@ __all__ = [
     "DataInfSelector",
     "DatasetFingerprint",
     "IFDSelector",
+    "GradientTraceCallback",
     "LossTrajectoryCallback",
     "OracleSelector",
     "PerplexitySelector",

@@ -1,7 +1,8 @@
 """Hooks into Transformers and TRL: recording in training, and training on what was selected."""
 
 from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.gradient_trace import GradientTraceCallback
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 from hf_datasel.training.selecting_trainer import SelectingSFTTrainer
 
-__all__ = ["LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"]
+__all__ = ["GradientTraceCallback", "LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"]

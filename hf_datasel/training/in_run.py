@@ -9,7 +9,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,16 +22,17 @@ RECORD = np.dtype([("epoch", "<i4"), ("step", "<i4"), ("id", "<i8"), ("loss", "<
 
 
 class Tap:
-    """Stands in for a model, passes every call through, and keeps the last outputs with per-token losses."""
+    """Stands in for a model, passes every call through, and keeps the last call that gave per-token losses."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self.outputs: Any = None
+        self.kwargs: dict[str, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = self._model(*args, **kwargs)
         if has_token_losses(outputs):
-            self.outputs = outputs
+            self.outputs, self.kwargs = outputs, kwargs
         return outputs
 
     def __getattr__(self, name: str) -> Any:
@@ -62,17 +63,19 @@ def tap_losses(trainer: Trainer, keep: Callable[[torch.Tensor, torch.Tensor, tor
 
 
 class RecordLog:
-    """Append-only file of one process's records, ``RECORD`` each, durable after :meth:`flush`.
+    """Append-only file of one process's records, ``record`` each, durable after :meth:`flush`.
 
     Args:
         folder: shared by all processes; each writes ``rank00000.bin`` of its own.
         rank: of this process.
     """
 
+    record: ClassVar[np.dtype[Any]] = RECORD
+
     def __init__(self, folder: str | os.PathLike[str], rank: int) -> None:
         self.folder = Path(folder)
         self.path = self.folder / f"rank{rank:05d}.bin"
-        self._pending: list[tuple[int, int, float, torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._pending: list[tuple[int, int, float, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]] = []
 
     def add(
         self,
@@ -80,26 +83,29 @@ class RecordLog:
         step: int,
         learning_rate: float,
         ids: torch.Tensor,
-        losses: torch.Tensor,
         num_labels: torch.Tensor,
+        **values: torch.Tensor,
     ) -> None:
-        """Keep one forward's records on their device until the next flush."""
-        self._pending.append((epoch, step, learning_rate, ids, losses, num_labels))
+        """Keep one forward's records on their device until the next flush; ``values`` by field, each ``[D]``."""
+        self._pending.append((epoch, step, learning_rate, ids, num_labels, values))
 
     def flush(self) -> None:
         """Write what is pending and make it durable.
 
         Raises:
-            ValueError: a loss is not finite; names the example and the step.
+            ValueError: a value is not finite; names the example and the step.
         """
         if not self._pending:
             return
         blocks = []
-        for epoch, step, learning_rate, ids, losses, num_labels in self._pending:
-            block = np.zeros(len(ids), dtype=RECORD)
+        for epoch, step, learning_rate, ids, num_labels, values in self._pending:
+            block = np.zeros(len(ids), dtype=self.record)
             block["epoch"], block["step"], block["learning_rate"] = epoch, step, learning_rate
-            block["id"], block["loss"] = ids.cpu().numpy(), losses.cpu().numpy()
-            require_finite(block["id"], block["loss"], num_labels.cpu().numpy(), f"step {step}")
+            block["id"] = ids.cpu().numpy()
+            counts = num_labels.cpu().numpy()
+            for name, value in values.items():
+                block[name] = value.cpu().numpy()
+                require_finite(block["id"], block[name], counts, f"step {step}", name)
             blocks.append(block)
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab") as file:
@@ -108,17 +114,18 @@ class RecordLog:
             os.fsync(file.fileno())
         self._pending = []
 
-    @staticmethod
-    def read(path: Path) -> np.ndarray:
+    @classmethod
+    def read(cls, path: Path) -> np.ndarray:
         """Whole records of a file; a record cut short by a killed run is left out."""
         raw = path.read_bytes() if path.exists() else b""
-        return np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
+        size = cls.record.itemsize
+        return np.frombuffer(raw[: len(raw) // size * size], dtype=cls.record)
 
     @classmethod
     def read_all(cls, folder: str | os.PathLike[str]) -> np.ndarray:
         """Records of every process, in the order of the files."""
         return np.concatenate(
-            [np.empty(0, RECORD), *(cls.read(path) for path in sorted(Path(folder).glob("rank*.bin")))]
+            [np.empty(0, cls.record), *(cls.read(path) for path in sorted(Path(folder).glob("rank*.bin")))]
         )
 
     @classmethod
@@ -135,12 +142,13 @@ class RecordLog:
             os.replace(partial, path)
 
 
-def visits(records: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, list[dict[str, float]]]:
-    """Arrange records as loss trajectories: column v holds each example's loss at its v-th visit.
+def visits(records: np.ndarray, ids: np.ndarray, field: str = "loss") -> tuple[np.ndarray, list[dict[str, float]]]:
+    """Arrange records as loss trajectories: column v holds each example's value at its v-th visit.
 
     Args:
-        records: ``RECORD`` array of all processes, any order.
+        records: array of all processes' records, any order.
         ids: int64 ``[N]`` ascending: the examples wanted.
+        field: of the records, whose values are arranged.
 
     Returns:
         ``values`` float32 ``[N, T]``, T the number of visits every one of ``ids`` has had, and for each column its
@@ -159,7 +167,7 @@ def visits(records: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, list[dict[
     num_columns = int(counts.min()) if len(ids) else 0
     values = np.full((len(ids), num_columns), np.nan, dtype=np.float32)
     inside = visit < num_columns
-    values[rows[inside], visit[inside]] = records["loss"][inside]
+    values[rows[inside], visit[inside]] = records[field][inside]
     columns = []
     for number in range(num_columns):
         taken = records[visit == number]

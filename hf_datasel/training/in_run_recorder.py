@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from transformers import TrainerControl, TrainerState
+from transformers import Trainer, TrainerControl, TrainerState
 from transformers.utils import logging
 
 from hf_datasel.example_ids import read_example_ids
@@ -18,16 +19,26 @@ from hf_datasel.training.describe import describe_run
 from hf_datasel.training.in_run import RecordLog, tap_losses, visits
 from hf_datasel.training.packing import packed_with_ids
 from hf_datasel.training.recording import UNLABELLED, Recording
+from hf_datasel.training.recording_callback import Recorder
 
 logger = logging.get_logger(__name__)
 
+NEVER_VISITED = (
+    "Some examples were never visited, so the in_run trajectories have no point: train at least one whole epoch, "
+    "without dataloader_drop_last."
+)
 
-class InRunRecorder:
-    """Keep every training forward's losses; each process appends to a file of its own, beside the Trace to be made.
+
+class InRunRecorder(Recorder, ABC):
+    """Keep what training itself shows; each process appends to a file of its own, beside the Trace to be made.
+
+    What is watched, a subclass says.
 
     Attributes:
         records_dir: where the records are until training ends.
     """
+
+    log_type: ClassVar[type[RecordLog]] = RecordLog
 
     def __init__(self, recording: Recording) -> None:
         trainer = recording.trainer
@@ -37,12 +48,28 @@ class InRunRecorder:
         self._next_epoch = self._epoch = 0
         self._is_finished = False
         self.records_dir = Path(f"{recording.output_dir}.records")
-        self._log = RecordLog(self.records_dir, trainer.accelerator.process_index)
+        self._log = self.log_type(self.records_dir, trainer.accelerator.process_index)
         if getattr(trainer.args, "packing", False):
             trainer.train_dataset = packed_with_ids(trainer, recording.source)
         carry_ids(trainer)
-        tap_losses(trainer, self._keep)
+        self._watch(trainer)
         trainer._hf_datasel_tapped = True
+
+    @abstractmethod
+    def _watch(self, trainer: Trainer) -> None:
+        """Put the taps in place."""
+
+    @abstractmethod
+    def _write(self, trace: Trace, ids: np.ndarray, records: np.ndarray) -> None:
+        """Arrange the records of ``ids`` (int64 ascending) as columns of ``trace``."""
+
+    def _flush(self) -> None:
+        """Make what was kept durable."""
+        self._log.flush()
+
+    def _describe(self) -> dict[str, Any]:
+        """What else distinguishes this recording from another, as plain JSON values."""
+        return {}
 
     def begin(self, state: TrainerState, train_dataloader: Any) -> None:
         """Forget what was recorded past the weight checkpoint the run starts from."""
@@ -61,55 +88,44 @@ class InRunRecorder:
                 f"The run resumes at step {state.global_step}, but {self.records_dir} holds no records of the steps "
                 "before: start training again, or give the output_dir of the run that was killed."
             )
-        RecordLog.drop_from(self.records_dir, state.global_step)
+        self.log_type.drop_from(self.records_dir, state.global_step)
 
     def epoch_begin(self) -> None:
         """Count epochs, by which the visits of an example are told apart."""
         self._epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
 
-    def before_optimizer_step(self) -> None:
-        """Nothing: the learning rate is read at the forward."""
-
     def step_end(self, state: TrainerState, control: TrainerControl) -> None:
         """Make records durable before a weight checkpoint that relies on them is saved."""
         if control.should_log or control.should_save:
-            self._log.flush()
+            self._flush()
 
     def epoch_end(self) -> None:
         """Make records durable before an end-of-epoch checkpoint is saved."""
-        self._log.flush()
+        self._flush()
 
     def end(self) -> None:
         """Arrange all processes' records as trajectories and write the Trace."""
         trainer = self._recording.trainer
-        self._log.flush()
+        self._flush()
         trainer.accelerator.wait_for_everyone()
         if not trainer.is_world_process_zero():
             return
         if self._is_finished:
             self._remove_records()
             return
-        records = RecordLog.read_all(self.records_dir)
+        records = self.log_type.read_all(self.records_dir)
         examples = self._recording.examples
         ids = np.unique(records["id"]) if self._recording.streaming else np.sort(read_example_ids(examples))
-        values, columns = visits(records, ids)
-        if not columns:
-            logger.warning(
-                "Some examples were never visited, so the in_run trajectories have no point: train at least one whole "
-                "epoch, without dataloader_drop_last."
-            )
-        trace = self._recording.create(ids, "in_run", None, {})
-        if columns:
-            self._recording.mark(trace, ids[np.isnan(values).all(axis=1)], UNLABELLED)
-        for number, column in enumerate(columns):
-            self._recording.write(trace, ids, values[:, number], **column)
+        trace = self._recording.create(ids, "in_run", None, self._describe())
+        self._write(trace, ids, records)
         trace.finish()
         self._remove_records()
 
     def _own_trace(self, global_step: int) -> Trace:
         """The Trace at ``output_dir``, if the run that is taken up wrote it or was killed while it did."""
         trace = Trace.open(self._recording.output_dir)
-        same_run = trace.mode == "in_run" and trace.info == describe_run(self._recording.trainer)
+        info = {**describe_run(self._recording.trainer), **self._describe()}
+        same_run = trace.mode == "in_run" and trace.info == info
         if not same_run or (trace.finished and global_step == 0):
             raise FileExistsError(
                 f"{self._recording.output_dir} holds a Trace: choose another output_dir, or pass overwrite=True."
@@ -124,7 +140,26 @@ class InRunRecorder:
             self.records_dir.rename(removed)
             shutil.rmtree(removed)
 
+    @property
+    def _learning_rate(self) -> float:
+        return float(self._recording.trainer.optimizer.param_groups[0]["lr"])
+
+
+class LossInRunRecorder(InRunRecorder):
+    """Losses of the training forward."""
+
+    def _watch(self, trainer: Trainer) -> None:
+        tap_losses(trainer, self._keep)
+
     def _keep(self, ids: torch.Tensor, losses: torch.Tensor, num_labels: torch.Tensor) -> None:
-        trainer = self._recording.trainer
-        learning_rate = float(trainer.optimizer.param_groups[0]["lr"])
-        self._log.add(self._epoch, trainer.state.global_step, learning_rate, ids, losses, num_labels)
+        step = self._recording.trainer.state.global_step
+        self._log.add(self._epoch, step, self._learning_rate, ids, num_labels, loss=losses)
+
+    def _write(self, trace: Trace, ids: np.ndarray, records: np.ndarray) -> None:
+        values, columns = visits(records, ids)
+        if not columns:
+            logger.warning(NEVER_VISITED)
+            return
+        self._recording.mark(trace, ids[np.isnan(values).all(axis=1)], UNLABELLED)
+        for number, column in enumerate(columns):
+            self._recording.write(trace, ids, values[:, number], **column)

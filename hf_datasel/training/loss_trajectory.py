@@ -10,21 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset, IterableDataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer
 
-from hf_datasel.training.in_run_recorder import InRunRecorder
-from hf_datasel.training.probe_recorder import ProbeRecorder
+from hf_datasel.training.in_run_recorder import LossInRunRecorder
+from hf_datasel.training.probe_recorder import LossProbeRecorder
 from hf_datasel.training.recording import Recording
+from hf_datasel.training.recording_callback import RecordingCallback, make_schedule
 from hf_datasel.training.refusals import refuse_unrecordable
-from hf_datasel.training.schedule import CheckpointSchedule, Mode
+from hf_datasel.training.schedule import Mode
 
 DEFAULT_CHECKPOINTS = 8
 
 
-class LossTrajectoryCallback(TrainerCallback):
+class LossTrajectoryCallback(RecordingCallback):
     """Record the loss of every training example at several points of a training run, as a :class:`~hf_datasel.Trace`.
 
     Training itself is unchanged, bit for bit. Works with any ``transformers.Trainer`` of a causal language model and
@@ -75,57 +75,15 @@ class LossTrajectoryCallback(TrainerCallback):
     ) -> None:
         refuse_unrecordable(trainer, mode, has_source=dataset is not None)
         points = (num_checkpoints, checkpoint_steps, checkpoint_epochs, checkpoint_fractions)
-        unset = all(point is None for point in points)
-        if mode == "in_run" and not unset:
+        if mode == "in_run" and any(point is not None for point in points):
             raise ValueError(
                 "mode='in_run' records one point at every visit of an example, so num_checkpoints, checkpoint_steps, "
                 "checkpoint_epochs and checkpoint_fractions do not apply: leave them out, or use mode='probe'."
             )
-        self.trainer = trainer
-        self.output_dir = Path(output_dir)
-        self.mode = mode
-        self.recorder: ProbeRecorder | InRunRecorder
-        schedule = CheckpointSchedule(DEFAULT_CHECKPOINTS) if unset else CheckpointSchedule(*points)
-        recording = Recording(trainer, self.output_dir, dataset, overwrite)
-        if mode == "probe":
-            self.recorder = ProbeRecorder(recording, schedule, tokens_per_batch)
-        else:
-            self.recorder = InRunRecorder(recording)
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Make the Trace, or continue that of a run that was killed."""
-        self.recorder.begin(state, kwargs.get("train_dataloader"))
-        self.trainer.accelerator.wait_for_everyone()
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Tell the recorder."""
-        self.recorder.epoch_begin()
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Tell the recorder, while the step's learning rate still stands."""
-        self.recorder.before_optimizer_step()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Record, if this step is a checkpoint."""
-        self.recorder.step_end(state, control)
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Tell the recorder."""
-        self.recorder.epoch_end()
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Finish the Trace."""
-        self.recorder.end()
-        self.trainer.accelerator.wait_for_everyone()
+        recording = Recording(trainer, Path(output_dir), dataset, overwrite)
+        recorder = (
+            LossProbeRecorder(recording, make_schedule(DEFAULT_CHECKPOINTS, *points), tokens_per_batch)
+            if mode == "probe"
+            else LossInRunRecorder(recording)
+        )
+        super().__init__(trainer, recorder, recording.output_dir, mode)

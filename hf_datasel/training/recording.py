@@ -31,12 +31,14 @@ class Recording:
         output_dir: directory of the Trace.
         source: what the trainer was built from, if known.
         overwrite: replace a finished Trace.
+        metric: what is recorded.
     """
 
     trainer: Trainer
     output_dir: Path
     source: Dataset | IterableDataset | None
     overwrite: bool
+    metric: str = "loss"
 
     def __post_init__(self) -> None:
         packed = bool(getattr(self.trainer.args, "packing", False))
@@ -60,6 +62,7 @@ class Recording:
         trace = Trace.create(
             self.output_dir,
             all_ids,
+            metric=self.metric,
             mode=mode,
             fingerprint=stamped_fingerprint(self.source if self.source is not None else self.examples),
             num_checkpoints=num_checkpoints,
@@ -89,6 +92,6 @@ class Recording:
         if len(ids):
             trace.mark_unmeasurable(ids, reason)
             logger.warning(
-                f"{len(ids)} of {trace.num_examples} examples have no loss and stay unmeasured ({reason}); the first "
-                f"has example id {int(ids[0])}. No selection will contain them."
+                f"{len(ids)} of {trace.num_examples} examples have no {trace.metric} and stay unmeasured ({reason}); "
+                f"the first has example id {int(ids[0])}. No selection will contain them."
             )

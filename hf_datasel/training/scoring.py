@@ -107,8 +107,10 @@ def _from_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     return log_probs, mask
 
 
-def require_finite(ids: np.ndarray, losses: np.ndarray, num_labels: np.ndarray, where: str) -> None:
-    """Refuse losses that are not finite though the example has labels: the model has diverged.
+def require_finite(
+    ids: np.ndarray, losses: np.ndarray, num_labels: np.ndarray, where: str, name: str = "loss"
+) -> None:
+    """Refuse values, losses by default, that are not finite though the example has labels: the model has diverged.
 
     Raises:
         ValueError: names the first such example.
@@ -117,7 +119,7 @@ def require_finite(ids: np.ndarray, losses: np.ndarray, num_labels: np.ndarray, 
     if broken.any():
         first = int(np.flatnonzero(broken)[0])
         raise ValueError(
-            f"The loss of example id {int(ids[first])} is {losses[first]} at {where} ({int(broken.sum())} of "
+            f"The {name} of example id {int(ids[first])} is {losses[first]} at {where} ({int(broken.sum())} of "
             f"{len(ids)} examples are not finite): training has diverged. Lower the learning rate, clip gradients, or "
             "train in float32 or bfloat16 instead of float16."
         )

@@ -111,7 +111,7 @@ class GradientSweep:
         columns = {name: part.cpu().numpy() for name, part in values.items()}
         for name, column in columns.items():
             column[num_labels == 0] = np.nan
-            _require_finite_scores(self.ids, column, num_labels, name)
+            require_finite(self.ids, column, num_labels, "this checkpoint", f"{name} (of its gradient)")
         return Scored(columns, losses, num_labels)
 
     def mean_gradient(
@@ -221,14 +221,3 @@ def _empty_frame(device: torch.device) -> Frame:
     nothing = torch.zeros(0, 2, dtype=torch.int64, device=device)
     batch = {"input_ids": nothing, "labels": torch.full_like(nothing, IGNORE_INDEX)}
     return Frame(batch_layout(batch, 0), set())
-
-
-def _require_finite_scores(ids: np.ndarray, values: np.ndarray, num_labels: np.ndarray, name: str) -> None:
-    broken = ~np.isfinite(values) & (num_labels > 0)
-    if broken.any():
-        first = int(np.flatnonzero(broken)[0])
-        raise ValueError(
-            f"The gradient of example id {int(ids[first])} is not finite ({name} is {values[first]}; "
-            f"{int(broken.sum())} of {len(ids)} examples): training has diverged, or the example overflows the type "
-            "the model computes in. Lower the learning rate, or use float32 or bfloat16 instead of float16."
-        )

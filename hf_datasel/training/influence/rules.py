@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -68,6 +68,39 @@ class Measure:
                 self._vector(frame, ghost.at_least_float32(grads) * normalised, site.weight)
         if site.bias is not None:
             self._vector(frame, grads, site.bias)
+
+    def head(
+        self, site: Site, frame: Frame, hidden: Tensor, labels: Tensor, scale: Tensor, softcap: float | None
+    ) -> Tensor:
+        """The part of a fused LM head, from its inputs where labels are predicted.
+
+        Args:
+            site: the head.
+            frame: of this forward.
+            hidden: ``[n, d]``.
+            labels: int64 ``[n]``.
+            scale: the gradient that each label's negative log-likelihood receives, ``[]``.
+            softcap: of the logits.
+
+        Returns:
+            log p of the labels ``[n]``, as recomputed.
+        """
+        module: Any = site.module
+        weight = module.weight.detach()
+        bias = None if module.bias is None else module.bias.detach()
+        if self._norms != "none":  # a norm needs an example's residuals side by side
+            residuals, log_probs = ghost.head_residuals(hidden, labels, weight, bias, softcap)
+            residuals *= scale
+            self._linear(site, frame, hidden[None].to(residuals.dtype), residuals[None])
+            if site.bias is not None:
+                self._vector(frame, residuals[None], site.bias)
+            return log_probs
+        gradients = self._direction.gradients
+        toward = None if site.weight is None else gradients[site.weight]
+        bias_toward = None if site.bias is None else gradients[site.bias]
+        inner, log_probs = ghost.head_inner(hidden, labels, weight, bias, toward, bias_toward, softcap)
+        frame.add_tokens((inner * scale)[None])
+        return log_probs
 
     def _linear(self, site: Site, frame: Frame, inputs: Tensor, grads: Tensor) -> None:
         name = site.weight

@@ -1,0 +1,165 @@
+"""Recording influence from training's own backward: records by step, arranged as visits when training ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from transformers import Trainer, TrainerControl, TrainerState
+from transformers.utils import logging
+
+from hf_datasel.trace import Trace
+from hf_datasel.training.in_run import RecordLog, visits
+from hf_datasel.training.in_run_recorder import NEVER_VISITED, InRunRecorder
+from hf_datasel.training.influence.backward import PROBLEMS, BackwardTap, Pass
+from hf_datasel.training.influence.bundle import InfluenceTraces
+from hf_datasel.training.influence.engine import Influence, cosine
+from hf_datasel.training.influence.probe import Scored
+from hf_datasel.training.influence.saved_direction import SavedDirections, anchors_of_epoch
+from hf_datasel.training.recording import UNLABELLED, Recording
+from hf_datasel.training.schedule import CheckpointSchedule
+
+logger = logging.get_logger(__name__)
+
+UNSCORED = "never among the steps that were scored (score_every)"
+
+
+class InfluenceLog(RecordLog):
+    """Records of one process, with inner products."""
+
+    record: ClassVar[np.dtype[Any]] = np.dtype(
+        [("epoch", "<i4"), ("step", "<i4"), ("id", "<i8"), ("learning_rate", "<f4")]
+        + [(name, "<f4") for name in ("loss", "influence", "cosine", "labels")]
+    )
+
+
+class GradientInRunRecorder(InRunRecorder):
+    """Every visit's inner product with a direction that is renewed at the steps of a schedule.
+
+    Args:
+        recording: where to.
+        schedule: when the direction is renewed, besides at the beginning.
+        influence: what is measured.
+        score_every: steps from one that is scored to the next.
+    """
+
+    log_type = InfluenceLog
+
+    def __init__(
+        self, recording: Recording, schedule: CheckpointSchedule, influence: Influence, score_every: int
+    ) -> None:
+        self._schedule = schedule
+        self._influence = influence
+        self._score_every = score_every
+        self._measure = influence.make_measure()
+        self._renew_at: set[int] = set()
+        self._problems: list[tuple[int, dict[str, Any]]] = []
+        super().__init__(recording)
+        self._saved = SavedDirections(self.records_dir)
+
+    def begin(self, state: TrainerState, train_dataloader: Any) -> None:
+        """Make the first direction, or take up that of a run that was killed."""
+        super().begin(state, train_dataloader)
+        if self._is_finished:
+            return
+        trainer = self._recording.trainer
+        per_epoch = state.max_steps
+        if not self._recording.streaming:
+            per_epoch = math.ceil(len(train_dataloader) / trainer.args.gradient_accumulation_steps)
+        self._renew_at = set(self._schedule.steps(state.max_steps, per_epoch)) - {state.max_steps}
+        self._saved.begin(trainer, state.global_step)
+        if state.global_step == 0:
+            self._renew(0)
+        else:
+            self._measure.direction = self._influence.make_direction(self._saved.load(trainer, state.global_step))
+
+    def step_end(self, state: TrainerState, control: TrainerControl) -> None:
+        """Make records durable, and renew the direction where that is planned."""
+        self._tap.finish()
+        if control.should_save:
+            self._saved.checkpoint(state.global_step)
+        super().step_end(state, control)
+        if state.global_step in self._renew_at:
+            self._renew(state.global_step)
+
+    def epoch_end(self) -> None:
+        """Make records durable before an end-of-epoch checkpoint is saved."""
+        self._tap.finish()
+        super().epoch_end()
+
+    def end(self) -> None:
+        """Arrange the records as visits and write the Trace."""
+        self._tap.finish()
+        self._tap.remove()
+        super().end()
+
+    def _watch(self, trainer: Trainer) -> None:
+        self._tap = BackwardTap(trainer, self._influence.sites, self._measure, self._when, self._keep)
+
+    def _describe(self) -> dict[str, Any]:
+        return {**self._influence.describe(), "score_every": self._score_every}
+
+    def _when(self) -> tuple[int, int, float] | None:
+        step = self._recording.trainer.state.global_step
+        if self._is_finished or step % self._score_every:
+            return None
+        return self._epoch, step, self._learning_rate
+
+    def _renew(self, step: int) -> None:
+        influence = self._influence
+        with self._tap.capture.paused():
+            direction = influence.direction()
+            anchors = influence.anchors
+            scored = None if anchors is None else influence.score(anchors, direction, "Scoring anchors")
+        self._measure.direction = direction
+        self._saved.save(self._recording.trainer, step, self._epoch, direction, scored)
+
+    def _keep(self, done: Pass) -> None:
+        direction = self._measure.direction
+        assert direction is not None
+        assert done.losses is not None
+        assert done.num_labels is not None
+        inner = done.per_example(done.frame.inner())
+        values = {"loss": done.losses, "influence": inner, "labels": done.num_labels.float()}
+        if self._influence.options.norms:
+            norms = done.per_example(done.frame.squared().sqrt())
+            values["cosine"] = cosine(inner, norms.square(), direction.norm)
+        epoch, step, learning_rate = done.when
+        self._problems.append((step, done.problems))
+        self._log.add(epoch, step, learning_rate, done.ids, done.num_labels, **values)
+
+    def _flush(self) -> None:
+        for step, problems in self._problems:
+            for name, found in problems.items():
+                if bool(found):
+                    raise ValueError(f"Per-example gradients cannot be read at step {step}: {PROBLEMS[name]}")
+        self._problems = []
+        super()._flush()
+
+    def _write(self, trace: Trace, ids: np.ndarray, records: np.ndarray) -> None:
+        scored = np.intersect1d(ids, records["id"]) if self._score_every > 1 else ids
+        values, columns = visits(records, scored, "influence")
+        if not columns:
+            logger.warning(NEVER_VISITED)
+            return
+        others = {
+            name: visits(records, scored, name)[0]
+            for name in ("loss", "labels", *(["cosine"] if self._influence.options.norms else []))
+        }
+        self._recording.mark(trace, np.setdiff1d(ids, scored, assume_unique=True), UNSCORED)
+        self._recording.mark(trace, scored[np.isnan(values).all(axis=1)], UNLABELLED)
+        anchors = self._influence.anchors
+        traces = InfluenceTraces(
+            trace, None if anchors is None else anchors.ids, norms=self._influence.options.norms, direction=False
+        )
+        records_of_anchors = self._saved.anchors()
+        for number, column in enumerate(columns):
+            counts = np.nan_to_num(others["labels"][:, number]).astype(np.int64)
+            measured = {"influence": values[:, number]}
+            if "cosine" in others:
+                measured["cosine"] = others["cosine"][:, number]
+            of_anchors = None if anchors is None else anchors_of_epoch(records_of_anchors, number)
+            traces.write(scored, Scored(measured, others["loss"][:, number], counts), of_anchors, None, column)
+        for companion in traces.all():
+            companion.finish()

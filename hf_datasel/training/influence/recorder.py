@@ -1,0 +1,67 @@
+"""Recording influence by sweeps: at each planned step a direction, then every example's product with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_datasel.trace import Trace
+from hf_datasel.training.influence.bundle import InfluenceTraces
+from hf_datasel.training.influence.direction import Direction
+from hf_datasel.training.influence.engine import Influence
+from hf_datasel.training.influence.probe import Scored
+from hf_datasel.training.probe_recorder import ProbeRecorder
+from hf_datasel.training.recording import UNLABELLED, Recording
+from hf_datasel.training.schedule import CheckpointSchedule
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What was measured at one."""
+
+    direction: Direction
+    scored: Scored
+    anchors: Scored | None
+
+
+class GradientProbeRecorder(ProbeRecorder):
+    """Sweeps of inner products with the validation gradient, by the model and the optimizer as they are."""
+
+    def __init__(self, recording: Recording, schedule: CheckpointSchedule, influence: Influence) -> None:
+        super().__init__(recording, schedule, influence.train.ids)
+        self._influence = influence
+        self._traces: InfluenceTraces | None = None
+
+    def _describe(self) -> dict[str, Any]:
+        return self._influence.describe()
+
+    def _open_beside(self, trace: Trace) -> list[Trace]:
+        anchors = self._influence.anchors
+        ids = None if anchors is None else anchors.ids
+        self._traces = InfluenceTraces(trace, ids, norms=self._influence.options.norms)
+        return self._traces.all()
+
+    def _measure(self, checkpoint: str) -> Checkpoint:
+        influence = self._influence
+        direction = influence.direction(f"Validation gradient ({checkpoint})")
+        anchors = influence.anchors
+        return Checkpoint(
+            direction,
+            influence.score(influence.train, direction, f"Scoring examples ({checkpoint})"),
+            None if anchors is None else influence.score(anchors, direction, f"Scoring anchors ({checkpoint})"),
+        )
+
+    def _commit(self, trace: Trace, measured: Checkpoint, column: dict[str, Any]) -> None:
+        assert self._traces is not None
+        if trace.num_checkpoints == 0:
+            unlabelled = self._ids[measured.scored.num_labels == 0]
+            self._traces.mark(unlabelled, UNLABELLED)
+            self._recording.mark(trace, unlabelled, UNLABELLED)
+        if measured.anchors is not None and not (measured.anchors.num_labels > 0).all():
+            row = int(np.argmin(measured.anchors.num_labels))
+            raise ValueError(
+                f"Row {row} of anchor_dataset has no label that is predicted, so it has no score: leave it out."
+            )
+        self._traces.write(self._ids, measured.scored, measured.anchors, measured.direction, column)

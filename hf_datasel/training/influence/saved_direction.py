@@ -1,0 +1,105 @@
+"""Directions of a run that reads its own backward, kept so that a killed run goes on with the one it had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from transformers import Trainer
+
+from hf_datasel.storage import read_json, write_atomic, write_json
+from hf_datasel.training.influence.direction import Direction
+from hf_datasel.training.influence.probe import Scored
+
+
+class SavedDirections:
+    """Files ``direction-<step>.safetensors`` and ``anchors-<step>.json`` beside the records.
+
+    Only directions that a resume may still need are kept: the newest at or before the last weight checkpoint, and
+    those after it.
+
+    Args:
+        folder: shared by all processes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._checkpoint = 0
+
+    def save(self, trainer: Trainer, step: int, epoch: int, direction: Direction, anchors: Scored | None) -> None:
+        """Keep a direction made after ``step`` optimizer steps, and the anchors' values under it."""
+        if trainer.is_world_process_zero():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if anchors is not None:
+                values = {name: column.tolist() for name, column in anchors.columns.items()}
+                values |= {"loss": anchors.losses.tolist(), "num_labels": anchors.num_labels.tolist()}
+                record = {"step": step, "epoch": epoch, "norm": direction.norm, "values": values}
+                write_json(self._folder / f"anchors-{step:08d}.json", record)
+            raw = safetensors.torch.save({name: part.cpu() for name, part in direction.gradients.items()})
+            write_atomic(self._path(step), lambda file: file.write(raw), len(raw))
+            steps = self._steps()
+            before = [known for known in steps if known <= self._checkpoint]
+            for known in before[:-1]:
+                self._path(known).unlink()
+        trainer.accelerator.wait_for_everyone()
+
+    def checkpoint(self, step: int) -> None:
+        """A weight checkpoint is about to be saved after ``step`` optimizer steps."""
+        self._checkpoint = step
+
+    def begin(self, trainer: Trainer, global_step: int) -> None:
+        """Forget what was made after ``global_step``, and everything if training starts anew."""
+        self._checkpoint = global_step
+        if trainer.is_world_process_zero():
+            for path in [*self._folder.glob("direction-*.safetensors"), *self._folder.glob("anchors-*.json")]:
+                if global_step == 0 or _step(path) > global_step:
+                    path.unlink()
+        trainer.accelerator.wait_for_everyone()
+
+    def load(self, trainer: Trainer, global_step: int) -> dict[str, Any]:
+        """The mean gradients, by parameter name, that stood after ``global_step`` optimizer steps.
+
+        Raises:
+            ValueError: there are none.
+        """
+        steps = [step for step in self._steps() if step <= global_step]
+        if not steps:
+            raise ValueError(
+                f"The run resumes at step {global_step}, but {self._folder} holds no direction of the steps before: "
+                "start training again, or give the output_dir of the run that was killed."
+            )
+        raw = self._path(steps[-1]).read_bytes()
+        return {name: part.to(trainer.accelerator.device) for name, part in safetensors.torch.load(raw).items()}
+
+    def anchors(self) -> list[dict[str, Any]]:
+        """The anchors' records, in the order of their steps."""
+        return [read_json(path, "record of anchors") for path in sorted(self._folder.glob("anchors-*.json"))]
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"direction-{step:08d}.safetensors"
+
+    def _steps(self) -> list[int]:
+        return sorted(_step(path) for path in self._folder.glob("direction-*.safetensors"))
+
+
+def anchors_of_epoch(records: list[dict[str, Any]], epoch: int) -> Scored:
+    """The anchors' values for one epoch: the mean over its directions, or those of the last direction before it.
+
+    Args:
+        records: of :meth:`SavedDirections.anchors`.
+        epoch: from 0.
+    """
+    within = [record for record in records if record["epoch"] == epoch]
+    chosen = within or [[record for record in records if record["epoch"] <= epoch][-1]]
+    means: dict[str, np.ndarray] = {
+        name: np.array([record["values"][name] for record in chosen], dtype=np.float64).mean(0).astype(np.float32)
+        for name in chosen[0]["values"]
+    }
+    losses, num_labels = means.pop("loss"), means.pop("num_labels")
+    return Scored(means, losses, num_labels.astype(np.int64))
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.split("-")[1])
