@@ -98,29 +98,31 @@ def length_normalised(scores: NDArray[np.float64], num_labels: NDArray[np.float3
 def moments(blocks: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Mean and standard deviation (population) of each column, and the number of rows, from blocks of rows [m, T].
 
-    Blocks are merged as in Chan, Golub and LeVeque (1983), so nothing is lost where the mean is far from 0.
+    Blocks are merged as in Chan, Golub and LeVeque (1983), and all is taken from the first row on, so that nothing is
+    lost where the mean is far from 0 and equal values have a deviation of exactly 0.
 
     Example:
         >>> mean, deviation, count = moments([np.array([[1.0], [2.0]]), np.array([[6.0]])])
         >>> mean.tolist(), round(float(deviation[0]) ** 2, 12), count
         ([3.0], 4.666666666667, 3)
     """
-    count, mean, squares = 0, np.zeros(0), np.zeros(0)
+    count, first, mean, squares = 0, np.zeros(0), np.zeros(0), np.zeros(0)
     for block in blocks:
         if not len(block):
             continue
         wide = block.astype(np.float64)
-        block_mean = wide.mean(axis=0)
-        block_squares = np.square(wide - block_mean).sum(axis=0)
         if not count:
-            count, mean, squares = len(wide), block_mean, block_squares
-            continue
+            first = wide[0]
+            mean, squares = np.zeros_like(first), np.zeros_like(first)
+        wide = wide - first
+        block_mean = wide.mean(axis=0)
         total = count + len(wide)
         difference = block_mean - mean
-        squares = squares + block_squares + np.square(difference) * (count * len(wide) / total)
+        squares = squares + np.square(wide - block_mean).sum(axis=0)
+        squares = squares + np.square(difference) * (count * len(wide) / total)
         mean = mean + difference * (len(wide) / total)
         count = total
-    return mean, np.sqrt(squares / max(count, 1)), count
+    return first + mean, np.sqrt(squares / max(count, 1)), count
 
 
 def standardise(scores: NDArray[np.float64], mean: float, deviation: float) -> NDArray[np.float64]:

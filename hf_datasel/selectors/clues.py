@@ -135,8 +135,7 @@ class CLUESSelector(ScoreSelector):
             for where, block in self._source(kind, rows).blocks():
                 scores[where] = weighted_sum(block, weights)
             if kind == "length_normalised":
-                num_labels = rows.companion("num_labels", type(self).__name__, same_steps=False).last()
-                return length_normalised(scores, num_labels)
+                return length_normalised(scores, _num_labels(rows))
             return -scores if kind == "loss" else scores
 
         return component
@@ -163,10 +162,23 @@ class CLUESSelector(ScoreSelector):
         """What brings a component to the scale on which components are added."""
         if self.fusion == "rank":
             return lambda values: ecdf(candidates, values)
-        mean, deviation = float(reference.mean()), float(reference.std())
+        (mean,), (deviation,), _ = moments([reference[:, None]])
         if not deviation > 0:
             raise ValueError(
                 f"fusion='zscore' standardises {kind!r}, but the {len(reference)} scores to standardise by are all "
                 "equal: give more anchors, or take fusion='rank'."
             )
         return lambda values: standardise(values, mean, deviation)
+
+
+def _num_labels(rows: Recorded) -> NDArray[np.float32]:
+    """Label tokens of each row, float32 [n]; raises ValueError for a row with none, naming its example."""
+    labels = rows.companion("num_labels", "CLUESSelector(score='length_normalised')", same_steps=False).last()
+    few = ~(labels >= 1)
+    if few.any():
+        row = int(few.argmax())
+        raise ValueError(
+            f"Example {rows.ids[row]} of {rows.what} has {labels[row]:g} label tokens: mark it unmeasurable, or leave "
+            "it out with within=."
+        )
+    return labels

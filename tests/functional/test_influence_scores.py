@@ -65,6 +65,13 @@ def test_moments_do_not_depend_on_the_blocks(data, num_rows, num_columns):
     np.testing.assert_allclose(deviation, table.astype(np.float64).std(axis=0), rtol=1e-6, atol=1e-9)
 
 
+@given(value=numbers, num_rows=st.integers(1, 50), block=st.integers(1, 9))
+def test_equal_values_deviate_by_nothing_at_all(value, num_rows, block):
+    column = np.full((num_rows, 1), value, np.float32)
+    mean, deviation, _ = moments(column[start : start + block] for start in range(0, num_rows, block))
+    assert (mean.tolist(), deviation.tolist()) == ([np.float32(value)], [0.0])
+
+
 def test_length_normalisation_gives_noise_of_any_length_the_same_spread():
     generator = np.random.default_rng(0)
     spreads = []
