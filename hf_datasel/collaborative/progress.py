@@ -1,0 +1,33 @@
+"""One bar over a run: the parties' answers, with the time left."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from tqdm.auto import tqdm
+
+
+class AnswerBar:
+    """Counts answers towards ``total``; shows itself in a terminal only.
+
+    Args:
+        total: answers there will be.
+        shown: False for none.
+    """
+
+    def __init__(self, total: int, shown: bool) -> None:
+        self._bar = tqdm(total=total, desc="clues", unit="answer", disable=not (shown and sys.stderr.isatty()))
+
+    def advance(self, what: str, number: int) -> None:
+        """Count answers, and say what is going on."""
+        self._bar.set_description_str(f"clues, {what}")
+        self._bar.update(number)
+
+    def __enter__(self) -> AnswerBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
