@@ -191,7 +191,7 @@ def test_visits_stop_where_an_example_was_not_seen() -> None:
 def test_record_log_forgets_what_is_trained_again_and_half_records(tmp_path: Path) -> None:
     log = RecordLog(tmp_path, rank=0)
     for step in range(4):
-        log.add(0, step, 0.1, torch.tensor([step]), torch.tensor([0.5 + step]), torch.tensor([1]))
+        log.add(0, step, 0.1, torch.tensor([step]), torch.tensor([1]), loss=torch.tensor([0.5 + step]))
     log.flush()
     with open(log.path, "ab") as file:
         file.write(b"\x01\x02\x03")
