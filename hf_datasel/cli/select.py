@@ -11,7 +11,8 @@ from hf_datasel.cli import UsageError
 from hf_datasel.cli.console import is_main_process, print_once, quiet_unless_terminal
 from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, save_rows
-from hf_datasel.selectors import SELECTORS
+from hf_datasel.functional.thresholds import RULES
+from hf_datasel.selectors import SELECTORS, CLUESSelector, ScoreSelector
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,6 +28,7 @@ NEEDS = "--trace_dir DIR --budget SHARE_OR_NUMBER"
 EXAMPLES = (
     "hf-datasel select --trace_dir trace --budget 0.11 --output_dir selection",
     "hf-datasel select --trace_dir trace --budget 3000 --dataset data.jsonl --curated_dir curated",
+    "hf-datasel select --method clues --trace_dir trace --threshold conformal --alpha 0.1",
 )
 
 
@@ -41,12 +43,24 @@ class SelectArguments:
         default="s2l",
         metadata={
             "choices": sorted(SELECTORS),
-            "help": "s2l: spread the budget over clusters of loss trajectories; random: a baseline.",
+            "help": "s2l: spread the budget over clusters of loss trajectories; clues: gradients that agree with "
+            "trusted ones; perplexity, ifd, datainf, random: baselines; oracle: known labels.",
         },
     )
     budget: str | None = field(
         default=None,
         metadata={"help": "What to keep: a share such as 0.11, or a number of examples such as 3000."},
+    )
+    threshold: str | None = field(
+        default=None,
+        metadata={
+            "help": f"Instead of a budget, for methods that score: a number, or a rule over the anchors' scores: "
+            f"{', '.join(RULES)}."
+        },
+    )
+    alpha: float = field(
+        default=ScoreSelector.alpha,
+        metadata={"help": "Share of the clean examples that the rules quantile and conformal may lose."},
     )
     num_clusters: int = field(default=100, metadata={"help": "S2L: number of clusters K."})
     variant: Literal["paper", "official"] = field(
@@ -55,7 +69,32 @@ class SelectArguments:
     transform: Literal["none", "log", "zscore"] = field(
         default="none", metadata={"help": "S2L: applied to the losses before clustering; the paper uses none."}
     )
-    seed: int = field(default=42, metadata={"help": "Seed of the clustering and of the draws."})
+    score: Literal["dot", "cosine", "length_normalised", "fused"] = field(
+        default=CLUESSelector.score,
+        metadata={"help": "CLUES: the paper's inner product (dot), or another score; fused takes the loss in."},
+    )
+    weighting: Literal["learning_rate", "uniform"] = field(
+        default=CLUESSelector.weighting, metadata={"help": "CLUES: weights of the checkpoints; the paper's are rates."}
+    )
+    normalise_checkpoints: bool = field(
+        default=CLUESSelector.normalise_checkpoints,
+        metadata={"help": "CLUES: divide each checkpoint's values by their standard deviation."},
+    )
+    fused_score: Literal["cosine", "dot", "length_normalised"] = field(
+        default=CLUESSelector.fused_score, metadata={"help": "CLUES: what fused takes of the gradients."}
+    )
+    fusion: Literal["zscore", "rank"] = field(
+        default=CLUESSelector.fusion, metadata={"help": "CLUES: how fused brings gradients and losses to one scale."}
+    )
+    loss_weight: float = field(
+        default=CLUESSelector.loss_weight, metadata={"help": "CLUES: share of the loss in fused."}
+    )
+    loss_at: Literal["trajectory", "last"] = field(
+        default=CLUESSelector.loss_at,
+        metadata={"help": "CLUES: the loss fused takes, of all checkpoints or the last."},
+    )
+    cherry: bool = field(default=False, metadata={"help": "IFD: drop what lies above 1, as Cherry LLM does."})
+    seed: int = field(default=42, metadata={"help": "Seed of the clustering, of the draws, and of ties."})
     strata_column: str | None = field(
         default=None, metadata={"help": "Share the budget between the values of this column of --dataset first."}
     )
@@ -84,6 +123,21 @@ def parse_budget(text: str | None, option: str = "--budget") -> int | float:
     raise UsageError(f"argument {option}: {text!r} is neither a number of examples (3000) nor a share (0.11)")
 
 
+def parse_threshold(text: str | None) -> float | str | None:
+    """A threshold as the API takes it: a number, or the name of a rule.
+
+    Example:
+        >>> parse_threshold("0.5"), parse_threshold("conformal"), parse_threshold(None)
+        (0.5, 'conformal', None)
+    """
+    if text is None or text in RULES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"argument --threshold: {text!r} is neither a number nor one of {', '.join(RULES)}") from None
+
+
 def make_parser() -> CommandParser:
     """The parser of `hf-datasel select`."""
     own = [*SelectArguments.__dataclass_fields__, *DatasetArguments.__dataclass_fields__]
@@ -99,6 +153,8 @@ def run(options: SelectArguments, dataset_options: DatasetArguments) -> None:
     selection = _select(options, dataset)
     selection.save(options.output_dir, overwrite=options.overwrite)
     print_once(f"kept {len(selection):,} of {len(selection.candidate_ids):,} examples: {options.output_dir}")
+    if selection.provenance[-1]["details"].get("rule", "budget") != "budget":
+        print_once(_cut(selection.provenance[-1]["details"]))
     if dataset is not None and options.strata_column is not None:
         print_once(*_shares(dataset, selection, options.strata_column))
     if dataset is not None and options.curated_dir is not None:
@@ -110,12 +166,21 @@ def make_selector(options: SelectArguments) -> Selector:
     """The selector that the options name."""
     selector = SELECTORS[options.method]
     own = {item.name: getattr(options, item.name) for item in fields(selector) if hasattr(options, item.name)}
-    return selector(**{**own, "budget": parse_budget(options.budget)})
+    if not issubclass(selector, ScoreSelector):
+        if options.threshold is not None:
+            raise UsageError(f"--method {options.method} gives no scores, so it has no --threshold: pass --budget")
+        return selector(**{**own, "budget": parse_budget(options.budget)})
+    if options.budget is not None and options.threshold is not None:
+        raise UsageError("--budget and --threshold are both given: pass the one or the other")
+    if options.budget is None and options.threshold is None and selector.default_threshold is None:
+        raise UsageError(f"--method {options.method} needs --budget or --threshold")
+    budget = None if options.budget is None else parse_budget(options.budget)
+    return selector(**{**own, "budget": budget, "threshold": parse_threshold(options.threshold)})
 
 
 def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) -> Dataset | None:
     """The dataset where an option needs it; every refusal comes before any work."""
-    parse_budget(options.budget)
+    make_selector(options)
     needs = {
         "--strata_column": options.strata_column,
         "--curated_dir": options.curated_dir,
@@ -145,6 +210,20 @@ def _select(options: SelectArguments, dataset: Dataset | None) -> Selection:
         evidence.fingerprint.require_same(dataset_fingerprint(dataset), f"The trace {options.trace_dir}")
     groups = strata(dataset, options.strata_column) if options.strata_column is not None else None
     return make_selector(options).select(evidence, strata=groups)
+
+
+def _cut(details: dict[str, Any]) -> str:
+    """Where a threshold cut, in words."""
+    threshold = "no finite threshold" if details["threshold"] is None else f"threshold {details['threshold']:.6g}"
+    parts = [details["rule"]]
+    if details["num_anchors"] is not None:
+        parts.append(f"{details['num_anchors']:,} anchors")
+    if details["clean_kept"] is not None:
+        low, high = details["clean_kept"]
+        parts.append(f"{low:.0%} to {high:.0%} of the clean examples kept")
+    if details["clean_share"] is not None:
+        parts.append(f"at most {details['clean_share']:.0%} of the examples look clean")
+    return f"  {threshold} ({', '.join(parts)})"
 
 
 def _shares(dataset: Dataset, selection: Selection, column: str) -> list[str]:
