@@ -1,6 +1,8 @@
 """Where to cut a pool of scores, known from the scores of trusted anchors.
 
-High is good throughout: a row is kept if its score S >= tau. Anchors are taken to be drawn as the clean rows are.
+High is good throughout: a row is kept if its score S >= tau. Anchors are taken to be drawn as the clean rows are;
+where the model was trained on the rows and not on the anchors, that holds the less the longer it trained, because
+what it has learnt by heart scores otherwise than what it has never seen.
 
 - `mean_threshold`: CLUES (arXiv 2507.03004), tau = mean of the anchors' scores. It discards about half of the clean
   rows, because half of them score below the mean of their kind.
