@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_datasel.version import __version__
 
 if TYPE_CHECKING:
-    from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, rows, strata
+    from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, mismatched, rows, strata
     from hf_datasel.fingerprint import EXAMPLE_ID, DatasetFingerprint
     from hf_datasel.selection import Selection
     from hf_datasel.selectors import (
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
         LossTrajectoryCallback,
         SelectingSFTConfig,
         SelectingSFTTrainer,
+        record_datainf,
+        record_ifd,
     )
 
 _HOMES = {
-    "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "rows", "strata"),
+    "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "mismatched", "rows", "strata"),
     "hf_datasel.fingerprint": ("EXAMPLE_ID", "DatasetFingerprint"),
     "hf_datasel.selection": ("Selection",),
     "hf_datasel.selectors": (
@@ -53,6 +55,8 @@ _HOMES = {
         "LossTrajectoryCallback",
         "SelectingSFTConfig",
         "SelectingSFTTrainer",
+        "record_datainf",
+        "record_ifd",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -80,6 +84,9 @@ __all__ = [
     "add_example_ids",
     "annotate",
     "dataset_fingerprint",
+    "mismatched",
+    "record_datainf",
+    "record_ifd",
     "rows",
     "strata",
 ]

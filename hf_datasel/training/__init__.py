@@ -2,7 +2,15 @@
 
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.gradient_trace import GradientTraceCallback
+from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 from hf_datasel.training.selecting_trainer import SelectingSFTTrainer
 
-__all__ = ["GradientTraceCallback", "LossTrajectoryCallback", "SelectingSFTConfig", "SelectingSFTTrainer"]
+__all__ = [
+    "GradientTraceCallback",
+    "LossTrajectoryCallback",
+    "SelectingSFTConfig",
+    "SelectingSFTTrainer",
+    "record_datainf",
+    "record_ifd",
+]

@@ -41,6 +41,9 @@ class GradientTraceCallback(RecordingCallback):
         output_dir: directory of the Trace. A run that was killed continues it when the trainer resumes.
         validation_dataset: trusted rows that make the direction, in the format the trainer was given; none of them may
             be a training row.
+        contrast_dataset: rows that are bad on purpose, such as ``mismatched(validation_dataset)``: their mean gradient
+            is taken off the direction, so that what good and bad rows share (the format, frequent words) does not
+            count. Not in the paper; None is the published direction.
         anchor_dataset: trusted rows that are scored as the examples are, to set a threshold from.
         group_column: a column of ``validation_dataset``, such as the language: the direction is the sum of the groups'
             mean gradients.
@@ -89,6 +92,7 @@ class GradientTraceCallback(RecordingCallback):
         *,
         validation_dataset: Dataset,
         anchor_dataset: Dataset | None = None,
+        contrast_dataset: Dataset | None = None,
         group_column: str | None = None,
         group_weights: Mapping[str, float] | None = None,
         parameters: Parameters = "all",
@@ -112,7 +116,13 @@ class GradientTraceCallback(RecordingCallback):
         )
         recording = Recording(trainer, Path(output_dir), dataset, overwrite, "influence")
         influence = Influence(
-            trainer, recording.examples, validation_dataset, anchor_dataset, options, tokens_per_batch
+            trainer,
+            recording.examples,
+            validation_dataset,
+            contrast_dataset,
+            anchor_dataset,
+            options,
+            tokens_per_batch,
         )
         recorder = (
             GradientProbeRecorder(recording, schedule, influence)

@@ -91,10 +91,13 @@ class BackwardTap:
     ) -> None:
         self._trainer = trainer
         self._fused = isinstance(trainer, SFTTrainer)
-        self._head = next((site for site in sites if site.is_head), None) if self._fused else None
+        # TRL's fused head reads the weight of the output embeddings and calls no module.
+        weight = trainer.model.get_output_embeddings().weight if self._fused else None
+        self._head = next((site for site in sites if site.is_head and site.module.weight is weight), None)
         self.capture = Capture([site for site in sites if site is not self._head], measure, score_only=False)
         self._when = when
         self._keep = keep
+        self._measure = measure
         self._pending: Pass | None = None
         self._backbone: Any = None
         self._log_probs: Tensor | None = None
@@ -195,7 +198,7 @@ class BackwardTap:
         assert self._log_probs is not None
         mask = layout.label_mask
         rows, labels = hidden[:, :-1][mask], self._labels[:, 1:][mask]
-        log_probs = self.capture.measure.head(
+        log_probs = self._measure.head(
             head, frame, rows, labels, current.scale, getattr(_causal(self._trainer.model).config, SOFTCAP, None)
         )
         error = (log_probs - self._log_probs[mask].float()).abs().mean()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hf_datasel.training.influence.frame import Frame
 from hf_datasel.training.influence.layout import Layout
-from hf_datasel.training.influence.rules import Measure
+from hf_datasel.training.influence.rules import SiteRule
 from hf_datasel.training.influence.sites import Site
 
 Report = Callable[[Tensor, Tensor], None]
@@ -31,7 +31,7 @@ class Capture:
         score_only: the parameters are frozen, so the outputs are made to need gradients here.
     """
 
-    def __init__(self, sites: list[Site], measure: Measure, *, score_only: bool) -> None:
+    def __init__(self, sites: list[Site], measure: SiteRule, *, score_only: bool) -> None:
         self.sites = sites
         self.measure = measure
         self.frame: Frame | None = None

@@ -57,12 +57,13 @@ class Influence:
         trainer: built, not yet training.
         examples: its tokenised rows with ids, one row an example.
         validation: rows whose mean gradient is the direction, in the trainer's format.
+        contrast: rows whose mean gradient is taken off it, or None.
         anchors: trusted rows that are scored like the examples, or None.
         options: what to measure.
         tokens_per_batch: padded tokens of a sweep's batch on one process.
 
     Attributes:
-        names: of the parameters that count.
+        parameters: that count, by name.
         sites: where they are used.
         train, anchors: sweeps.
 
@@ -75,15 +76,15 @@ class Influence:
         trainer: Trainer,
         examples: Dataset | IterableDataset,
         validation: Any,
+        contrast: Any,
         anchors: Any,
         options: InfluenceOptions,
         tokens_per_batch: int,
     ) -> None:
         self.options = options
         self._trainer = trainer
-        self._parameters = choose_parameters(trainer.model, options.parameters)
-        self.names = list(self._parameters)
-        self.sites = find_sites(trainer.model, self._parameters)
+        self.parameters = choose_parameters(trainer.model, options.parameters)
+        self.sites = find_sites(trainer.model, self.parameters)
         self.make_measure()  # norms that have no rule are refused now
         held_out = {"validation_dataset": prepare_held_out(trainer, validation, "validation_dataset")}
         if anchors is not None:
@@ -92,6 +93,10 @@ class Influence:
         self._validation = GradientSweep(trainer, held_out["validation_dataset"], tokens_per_batch)
         self._weights = self._validation_weights(validation, held_out["validation_dataset"])
         self.train = GradientSweep(trainer, examples, tokens_per_batch)
+        self._contrast = None
+        if contrast is not None:
+            bad = prepare_held_out(trainer, contrast, "contrast_dataset")
+            self._contrast = GradientSweep(trainer, bad, tokens_per_batch)
         self.anchors = None
         if anchors is not None:
             self.anchors = GradientSweep(trainer, held_out["anchor_dataset"], tokens_per_batch)
@@ -110,7 +115,13 @@ class Influence:
         Raises:
             ValueError: it is zero or not finite, or the optimizer holds no second moments.
         """
-        return self.make_direction(self._validation.mean_gradient(self._parameters, self._weights, description))
+        mean = self._validation.mean_gradient(self.parameters, self._weights, description)
+        if self._contrast is not None:
+            num_rows = len(self._contrast.ids)
+            weights = np.full(num_rows, self._weights.sum() / num_rows)
+            bad = self._contrast.mean_gradient(self.parameters, weights, description)
+            mean = {name: gradient - bad[name] for name, gradient in mean.items()}
+        return self.make_direction(mean)
 
     def make_direction(self, mean: Mapping[str, Tensor]) -> Direction:
         """The direction of a mean gradient, by parameter name.
@@ -120,7 +131,7 @@ class Influence:
         """
         options = self.options
         return make_direction(
-            mean, self._parameters, self._trainer.optimizer, options.precondition, options.low_rank, self.sites
+            mean, self.parameters, self._trainer.optimizer, options.precondition, options.low_rank, self.sites
         )
 
     def score(self, sweep: GradientSweep, direction: Direction, description: str) -> Scored:
@@ -143,10 +154,11 @@ class Influence:
         return {
             "precondition": options.precondition,
             "parameters": options.parameters if isinstance(options.parameters, str) else list(options.parameters),
-            "num_parameters_scored": sum(p.numel() for p in self._parameters.values()),
+            "num_parameters_scored": sum(p.numel() for p in self.parameters.values()),
             "norms": options.norms,
             "low_rank": options.low_rank,
             "num_validation": len(self._validation.ids),
+            "num_contrast": 0 if self._contrast is None else len(self._contrast.ids),
             "num_anchors": 0 if self.anchors is None else len(self.anchors.ids),
             "group_column": options.group_column,
             "group_weights": None if options.group_weights is None else dict(options.group_weights),

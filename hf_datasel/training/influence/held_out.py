@@ -43,7 +43,8 @@ def prepare_held_out(trainer: Trainer, dataset: Any, option: str) -> Dataset:
             f"{option} has the columns {dataset.column_names}, of which the trainer makes no input_ids: give it rows "
             "in the format of the training set (a plain Trainer takes rows that are tokenised already)."
         )
-    if len(rows) == 0 or not any(any(label != IGNORE_INDEX for label in labels[1:]) for labels in rows["labels"]):
+    rows = rows.filter(lambda labels: any(label != IGNORE_INDEX for label in labels[1:]), input_columns="labels")
+    if len(rows) == 0:
         raise ValueError(f"No row of {option} has a label left after truncation to max_length.")
     return rows
 

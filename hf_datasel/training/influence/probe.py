@@ -23,7 +23,7 @@ from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.training.influence.capture import Capture
 from hf_datasel.training.influence.frame import Frame
 from hf_datasel.training.influence.layout import Layout, batch_layout
-from hf_datasel.training.influence.rules import Measure
+from hf_datasel.training.influence.rules import SiteRule
 from hf_datasel.training.influence.sites import Site
 from hf_datasel.training.rows import Batch, MapStyleRows, StreamRows
 from hf_datasel.training.scoring import head_at_labels, require_finite
@@ -70,9 +70,10 @@ class GradientSweep:
     def score(
         self,
         sites: Sequence[Site],
-        measure: Measure,
+        measure: SiteRule,
         read: Callable[[Frame], Mapping[str, Tensor]],
         description: str,
+        prepare: Callable[[Tensor], None] | None = None,
     ) -> Scored:
         """Score every example once.
 
@@ -81,6 +82,7 @@ class GradientSweep:
             measure: what is computed there.
             read: from a finished frame to named values ``[D]``.
             description: of the progress bar.
+            prepare: called with the positions of each batch before it is scored.
 
         Raises:
             ValueError: a loss or a score is not finite; names the example.
@@ -89,6 +91,8 @@ class GradientSweep:
         values: dict[str, Tensor] = {}
 
         def one(positions: Tensor, layout: Layout, forward: Callable[[], Tensor]) -> Tensor:
+            if prepare is not None:
+                prepare(positions)
             frame = capture.open(layout)
             losses = forward()
             torch.autograd.backward(losses.nansum())
@@ -137,10 +141,14 @@ class GradientSweep:
             return losses
 
         self._sweep(one, description)
+        return self.reduce(total)
+
+    def reduce(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sums over the processes, which all hold the same names."""
         accelerator = self._trainer.accelerator
-        if accelerator.num_processes > 1:
-            total = {name: accelerator.reduce(part) for name, part in total.items()}
-        return total
+        if accelerator.num_processes == 1:
+            return parts
+        return {name: accelerator.reduce(part) for name, part in parts.items()}
 
     def _sweep(
         self, one: Callable[[Tensor, Layout, Callable[[], Tensor]], Tensor], description: str

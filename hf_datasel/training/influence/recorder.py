@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hf_datasel.trace import Trace
 from hf_datasel.training.influence.bundle import InfluenceTraces
 from hf_datasel.training.influence.direction import Direction
@@ -59,9 +57,4 @@ class GradientProbeRecorder(ProbeRecorder):
             unlabelled = self._ids[measured.scored.num_labels == 0]
             self._traces.mark(unlabelled, UNLABELLED)
             self._recording.mark(trace, unlabelled, UNLABELLED)
-        if measured.anchors is not None and not (measured.anchors.num_labels > 0).all():
-            row = int(np.argmin(measured.anchors.num_labels))
-            raise ValueError(
-                f"Row {row} of anchor_dataset has no label that is predicted, so it has no score: leave it out."
-            )
         self._traces.write(self._ids, measured.scored, measured.anchors, measured.direction, column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -17,7 +18,54 @@ from hf_datasel.training.influence.sites import Site
 Norms = Literal["none", "plain", "preconditioned"]
 
 
-class Measure:
+class SiteRule(ABC):
+    """What is made of a site's inputs and output gradients; a subclass says, by kind of parameter."""
+
+    def at(self, site: Site, frame: Frame, inputs: Tensor, grads: Tensor) -> None:
+        """Take what ``site`` saw.
+
+        Args:
+            site: which.
+            frame: of this forward.
+            inputs: ``[B, T, ...]`` of the module (token ids for an embedding).
+            grads: of its outputs.
+
+        Raises:
+            ValueError: the tokens cannot be assigned to examples; names the module.
+        """
+        frame.reported(site.name)
+        inputs, grads = _token_major(site, frame, inputs), _token_major(site, frame, grads)
+        if site.weight is None:
+            pass
+        elif site.kind in ("linear", "conv1d"):
+            self.linear(site, frame, site.weight, inputs.to(grads.dtype), grads)
+        elif site.kind == "embedding":
+            padding = getattr(site.module, "padding_idx", None)
+            if padding is not None:
+                grads = grads.masked_fill((inputs == padding)[..., None], 0.0)
+            self.embedding(
+                site, frame, site.weight, inputs, grads if site.scale == 1.0 else grads.float() * site.scale
+            )
+        else:
+            normalised = ghost.normalise(inputs, site.eps, centred=site.kind == "layer_norm")
+            self.vector(frame, site.weight, ghost.at_least_float32(grads) * normalised)
+        if site.bias is not None:
+            self.vector(frame, site.bias, grads)
+
+    @abstractmethod
+    def linear(self, site: Site, frame: Frame, name: str, inputs: Tensor, grads: Tensor) -> None:
+        """The weight of a Linear or Conv1D: inputs ``[B, T, d]``, output gradients ``[B, T, o]``."""
+
+    @abstractmethod
+    def embedding(self, site: Site, frame: Frame, name: str, tokens: Tensor, grads: Tensor) -> None:
+        """An embedding: tokens ``[B, T]``, output gradients ``[B, T, d]``, zero at padding."""
+
+    @abstractmethod
+    def vector(self, frame: Frame, name: str, grads: Tensor) -> None:
+        """A bias or a norm's weight: its gradient at every token, ``[B, T, ..., d]``."""
+
+
+class Measure(SiteRule):
     """Inner products with a direction, and squared norms if asked.
 
     Args:
@@ -47,28 +95,6 @@ class Measure:
                     "whole gradient: choose parameters= that leave it out, or norms=False."
                 )
 
-    def at(self, site: Site, frame: Frame, inputs: Tensor, grads: Tensor) -> None:
-        """Add what ``site`` saw to ``frame``.
-
-        Args:
-            site: which.
-            frame: of this forward.
-            inputs: ``[B, T, ...]`` of the module (token ids for an embedding).
-            grads: of its outputs.
-        """
-        frame.reported(site.name)
-        inputs, grads = _token_major(site, frame, inputs), _token_major(site, frame, grads)
-        if site.kind in ("linear", "conv1d"):
-            self._linear(site, frame, inputs.to(grads.dtype), grads)
-        elif site.kind == "embedding":
-            self._embedding(site, frame, inputs, grads if site.scale == 1.0 else grads.float() * site.scale)
-        else:
-            normalised = ghost.normalise(inputs, site.eps, centred=site.kind == "layer_norm")
-            if site.weight is not None:
-                self._vector(frame, ghost.at_least_float32(grads) * normalised, site.weight)
-        if site.bias is not None:
-            self._vector(frame, grads, site.bias)
-
     def head(
         self, site: Site, frame: Frame, hidden: Tensor, labels: Tensor, scale: Tensor, softcap: float | None
     ) -> Tensor:
@@ -91,9 +117,10 @@ class Measure:
         if self._norms != "none":  # a norm needs an example's residuals side by side
             residuals, log_probs = ghost.head_residuals(hidden, labels, weight, bias, softcap)
             residuals *= scale
-            self._linear(site, frame, hidden[None].to(residuals.dtype), residuals[None])
+            if site.weight is not None:
+                self.linear(site, frame, site.weight, hidden[None].to(residuals.dtype), residuals[None])
             if site.bias is not None:
-                self._vector(frame, residuals[None], site.bias)
+                self.vector(frame, site.bias, residuals[None])
             return log_probs
         gradients = self._direction.gradients
         toward = None if site.weight is None else gradients[site.weight]
@@ -102,10 +129,8 @@ class Measure:
         frame.add_tokens((inner * scale)[None])
         return log_probs
 
-    def _linear(self, site: Site, frame: Frame, inputs: Tensor, grads: Tensor) -> None:
-        name = site.weight
-        if name is None:
-            return
+    def linear(self, site: Site, frame: Frame, name: str, inputs: Tensor, grads: Tensor) -> None:
+        """Inner products, and squared norms."""
         if self._official:
             frame.add_examples(
                 ghost_norms.linear_functional(frame.arrange(inputs), frame.arrange(grads), self._official_at(site)),
@@ -130,12 +155,8 @@ class Measure:
             if name in self._tied:
                 self._keep_residuals(frame, name, arranged, their_grads)
 
-    def _embedding(self, site: Site, frame: Frame, tokens: Tensor, grads: Tensor) -> None:
-        name = site.weight
-        assert name is not None
-        padding = getattr(site.module, "padding_idx", None)
-        if padding is not None:
-            grads = grads.masked_fill((tokens == padding)[..., None], 0.0)
+    def embedding(self, site: Site, frame: Frame, name: str, tokens: Tensor, grads: Tensor) -> None:
+        """The same."""
         if self._official:
             at_rows = self._official_at_rows(name)
             untouched = self._official_at(site)(torch.zeros_like(self._direction.gradients[name])).sum()
@@ -156,8 +177,8 @@ class Measure:
                 squared = squared + 2 * ghost_norms.tied_cross_product(arranged, their_grads, hidden, residuals)
             frame.add_squared(squared.clamp_min(0.0) if name in self._tied else squared, self._key(name))
 
-    def _vector(self, frame: Frame, grads: Tensor, name: str) -> None:
-        """A bias, or a norm's weight: one gradient vector a token."""
+    def vector(self, frame: Frame, name: str, grads: Tensor) -> None:
+        """The same."""
         if self._official:
             frame.add_examples(
                 ghost_norms.vector_functional(frame.arrange(grads), self._official_of(name)), self._key(name)
