@@ -34,6 +34,7 @@ from hf_datasel.collaborative.messages import (
     TrainRequest,
 )
 from hf_datasel.collaborative.transport import Transport
+from hf_datasel.collaborative.wire import register
 from hf_datasel.functional.thresholds import Threshold
 from hf_datasel.storage import write_atomic
 
@@ -68,6 +69,15 @@ class Plan:
         """Answers that a run waits for."""
         rounds = self.merge.num_rounds if isinstance(self.merge, FedAvg) else 1
         return len(self.starts) * ((self.rule is not None) + 1 + rounds)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class RoundsSoFar(Message):
+    """Where the rounds of FedAvg stand, for a run that was killed; stays on the coordinator's disk."""
+
+    next: TrainRequest
+    lost: list[float]
 
 
 @dataclass(eq=False)
@@ -179,7 +189,8 @@ class Coordinator:
         start = self._plan.starts[parties[0]]
         request = TrainRequest(start, 0, merge.num_rounds, merge.num_steps)
         if self._round_path.is_file():
-            request = TrainRequest.from_bytes(self._round_path.read_bytes())
+            standing = RoundsSoFar.from_bytes(self._round_path.read_bytes())
+            request, self._outcome.lost = standing.next, standing.lost
             self._on_answer(f"round {request.round} of {merge.num_rounds}", request.round * len(parties))
         while request.round < merge.num_rounds:
             what = f"round {request.round + 1} of {merge.num_rounds}"
@@ -187,7 +198,8 @@ class Coordinator:
             mean, lost = merge.mean(adapters, self._outcome.num_kept)
             self._outcome.lost.append(lost)
             request = replace(request, start=mean, round=request.round + 1)
-            write_bytes(self._round_path, request.to_bytes())
+            payload = RoundsSoFar(request, self._outcome.lost).to_bytes()
+            write_bytes(self._round_path, payload)
         assert request.start is not None
         return request.start
 

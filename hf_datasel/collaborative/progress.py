@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+import datasets
 from tqdm.auto import tqdm
 
 
 class AnswerBar:
-    """Counts answers towards ``total``; shows itself in a terminal only.
+    """Counts answers towards ``total``; shows itself in a terminal only, and is the only bar while it is open.
 
     Args:
         total: answers there will be.
@@ -17,6 +18,7 @@ class AnswerBar:
     """
 
     def __init__(self, total: int, shown: bool) -> None:
+        self._datasets_had_bars = not datasets.are_progress_bars_disabled()
         self._bar = tqdm(total=total, desc="clues", unit="answer", disable=not (shown and sys.stderr.isatty()))
 
     def advance(self, what: str, number: int) -> None:
@@ -25,9 +27,12 @@ class AnswerBar:
         self._bar.update(number)
 
     def __enter__(self) -> AnswerBar:
+        datasets.disable_progress_bars()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+        if self._datasets_had_bars:
+            datasets.enable_progress_bars()

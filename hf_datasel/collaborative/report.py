@@ -45,7 +45,8 @@ def make_report(
     parties = {}
     for name, server in servers.items():
         selection = selections.get(name)
-        details = selection.provenance[-1].get("details", {}) if selection is not None else {}
+        last_step = selection.provenance[-1] if selection is not None and selection.provenance else {}
+        details = last_step.get("details", {})
         parties[name] = {
             "num_rows": len(server.dataset),
             "num_kept": 0 if selection is None else len(selection),

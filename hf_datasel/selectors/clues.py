@@ -1,6 +1,6 @@
 """CLUES: keep examples whose gradients agree, over training, with those of trusted examples.
 
-Zhao, Fan, Hu, Zhou, Lane et al., "CLUES: Collaborative High-Quality Data Selection for LLMs via Training Dynamics",
+Zhao, Fan, Hu, Zhou, Chen, Lane, "CLUES: Collaborative High-Quality Data Selection for LLMs via Training Dynamics",
 NeurIPS 2024, arXiv 2507.03004. With L the gradient of an example's loss and theta_t the model at checkpoint t,
 
     S(z) = sum_t eta_t sum_{z' in validation} <L(z', theta_t), L(z, theta_t)>

@@ -39,7 +39,7 @@ class DataInfSelector(RowScoreSelector):
     name: ClassVar[str] = "datainf"
     direction: ClassVar[Literal["high", "low"]] = "low"
     metrics: ClassVar[tuple[str, ...]] = ("datainf",)
-    recorded_by: ClassVar[str] = "datainf_trace"
+    recorded_by: ClassVar[str] = "record_datainf"
 
     def _score_rows(self, rows: Recorded) -> NDArray[np.float64]:
         return rows.last().astype(np.float64)

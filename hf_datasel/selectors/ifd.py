@@ -43,7 +43,7 @@ class IFDSelector(RowScoreSelector):
     name: ClassVar[str] = "ifd"
     direction: ClassVar[Literal["high", "low"]] = "high"
     metrics: ClassVar[tuple[str, ...]] = ("ifd",)
-    recorded_by: ClassVar[str] = "ifd_trace"
+    recorded_by: ClassVar[str] = "record_ifd"
 
     def _check(self) -> None:
         super()._check()

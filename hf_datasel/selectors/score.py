@@ -81,6 +81,11 @@ class ScoreSelector(Selector):
             self.resolve_budget(num_candidates)
 
     @property
+    def needs_anchors(self) -> bool:
+        """Whether the threshold is a rule over anchors' scores."""
+        return isinstance(self._rule, str)
+
+    @property
     def _rule(self) -> float | str | None:
         """The threshold in force, None where a budget is."""
         if self.threshold is None and self.budget is None:

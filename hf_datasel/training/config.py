@@ -13,8 +13,12 @@ class SelectingSFTConfig(SFTConfig):
     """Configuration of :class:`~hf_datasel.SelectingSFTTrainer`: every field of ``trl.SFTConfig``, and these.
 
     Args:
-        selection_method: name of a selector: "s2l" or "random".
-        selection_budget: a share of the examples in (0, 1], or a number of examples above 1. The paper keeps 0.11.
+        selection_method: name of a selector: "s2l", "clues", "perplexity", "ifd", "datainf" or "random".
+        selection_budget: a share of the examples in (0, 1], or a number of examples above 1. Without one, methods that
+            score take their threshold, and the others keep 0.11, as S2L's paper does.
+        selection_threshold: of methods that score, instead of a budget: a number, or a rule over the anchors' scores
+            ("mean", "quantile", "conformal", "f1").
+        selection_alpha: share of the clean examples that "quantile" and "conformal" may lose.
         selection_seed: of the selector.
         selection_num_clusters: K of S2L. The paper takes 100.
         selection_variant: "paper" (Algorithm 1) or "official" (what the released code does).
@@ -23,6 +27,17 @@ class SelectingSFTConfig(SFTConfig):
         selection_num_checkpoints: points of a trajectory, evenly spaced.
         selection_mode: "probe" (exact sweeps, as published) or "in_run" (losses of the training forward).
         selection_tokens_per_batch: padded tokens of a sweep's batch on one process.
+        selection_score: of CLUES: "dot" (published), "cosine", "length_normalised", or "fused" with the loss.
+        selection_options: more of the selector's hyperparameters by name, such as ``{"weighting": "uniform"}``.
+        selection_parameters: whose gradients count: "all", "lora", "qv", "first_layer", "last_layer" or a regular
+            expression.
+        selection_precondition: of CLUES' direction: "none", "adam" or "official".
+        selection_contrast: take the gradient of the validation rows with each other's answers off the direction.
+        selection_group_column: of the validation rows: sum these groups' mean gradients.
+        selection_low_rank: rank of the direction's matrices, or the share of energy to keep; exact without.
+        selection_online_every: every so many steps, train on part of each batch: the rows whose gradients agree best
+            with that of ``validation_dataset`` (GREATS).
+        selection_online_share: that part.
         selection_path: a saved Selection to train on; nothing is recorded or selected then.
         selection_same_steps: take as many optimiser steps on the selection as the whole set would have taken.
         selection_every: select again every so many epochs, from the losses of the model being trained.
@@ -37,14 +52,25 @@ class SelectingSFTConfig(SFTConfig):
         *SFTConfig._VALID_DICT_FIELDS,
         "proxy_model_init_kwargs",
         "proxy_training_args",
+        "selection_options",
     ]
 
     selection_method: str = field(
         default="s2l", metadata={"help": "Selector: 's2l' (clusters of loss trajectories) or 'random'."}
     )
-    selection_budget: float = field(
-        default=0.11,
-        metadata={"help": "Share of the examples to keep, in (0, 1], or their number if above 1."},
+    selection_budget: float | None = field(
+        default=None,
+        metadata={
+            "help": "Share of the examples to keep, in (0, 1], or their number if above 1. Default: the method's "
+            "threshold where it has one, else 0.11."
+        },
+    )
+    selection_threshold: str | None = field(
+        default=None,
+        metadata={"help": "Of methods that score: a number, or 'mean', 'quantile', 'conformal' or 'f1' of anchors."},
+    )
+    selection_alpha: float = field(
+        default=0.1, metadata={"help": "Share of clean examples that 'quantile' and 'conformal' may lose."}
     )
     selection_seed: int = field(default=42, metadata={"help": "Seed of the selector."})
     selection_num_clusters: int = field(default=100, metadata={"help": "Number of trajectory clusters K of S2L."})
@@ -68,6 +94,36 @@ class SelectingSFTConfig(SFTConfig):
     )
     selection_tokens_per_batch: int = field(
         default=8192, metadata={"help": "Padded tokens of a sweep's batch on one process."}
+    )
+    selection_score: Literal["dot", "cosine", "length_normalised", "fused"] | None = field(
+        default=None, metadata={"help": "CLUES: 'dot' (published), 'cosine', 'length_normalised' or 'fused'."}
+    )
+    selection_options: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "JSON of more hyperparameters of the selector."}
+    )
+    selection_parameters: str = field(
+        default="all",
+        metadata={"help": "Whose gradients count: all, lora, qv, first_layer, last_layer or a regular expression."},
+    )
+    selection_precondition: Literal["none", "adam", "official"] = field(
+        default="none", metadata={"help": "Of CLUES' direction: 'adam' divides it by the second moments' roots."}
+    )
+    selection_contrast: bool = field(
+        default=False,
+        metadata={"help": "Take the gradient of mismatched validation rows off CLUES' direction."},
+    )
+    selection_group_column: str | None = field(
+        default=None, metadata={"help": "Column of the validation rows whose groups' mean gradients are summed."}
+    )
+    selection_low_rank: float | None = field(
+        default=None,
+        metadata={"help": "Rank of the direction's matrices, or the share of energy to keep, in (0, 1)."},
+    )
+    selection_online_every: int | None = field(
+        default=None, metadata={"help": "Every so many steps, train on the best-scoring part of each batch (GREATS)."}
+    )
+    selection_online_share: float = field(
+        default=0.5, metadata={"help": "Share of a batch's rows that selection_online_every keeps."}
     )
     selection_path: str | None = field(
         default=None, metadata={"help": "Train on this saved Selection instead of making one."}
@@ -97,12 +153,24 @@ class SelectingSFTConfig(SFTConfig):
     )
 
     @property
-    def budget(self) -> int | float:
+    def budget(self) -> int | float | None:
         """``selection_budget`` as selectors take it: an int above 1, else a share."""
-        value = self.selection_budget
-        if isinstance(value, float) and value > 1 and value.is_integer():
-            return int(value)
-        return value
+        return _whole_above_one(self.selection_budget)
+
+    @property
+    def threshold(self) -> float | str | None:
+        """``selection_threshold`` as selectors take it: a number where it reads as one."""
+        value: Any = self.selection_threshold
+        try:
+            return None if value is None else float(value)
+        except ValueError:
+            return str(value)
+
+    @property
+    def low_rank(self) -> int | float | None:
+        """``selection_low_rank`` as the callback takes it: an int from 1 on, else a share."""
+        value = self.selection_low_rank
+        return int(value) if value is not None and float(value).is_integer() else value
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,3 +191,18 @@ class SelectingSFTConfig(SFTConfig):
                 f"selection_continue=True trains on from the warm-up of the model itself, but proxy_model="
                 f"'{self.proxy_model}' is what is trained first: leave one of them out."
             )
+        if self.selection_online_every is not None and self.selection_online_every < 1:
+            raise ValueError(f"selection_online_every={self.selection_online_every} must be at least 1.")
+        if not 0 < self.selection_online_share <= 1:
+            raise ValueError(f"selection_online_share={self.selection_online_share} must lie in (0, 1].")
+        if self.selection_online_every is not None and (self.packing or self.padding_free):
+            raise ValueError(
+                "selection_online_every takes rows out of batches, but packing and padding_free merge them into one: "
+                "use neither."
+            )
+
+
+def _whole_above_one(value: float | None) -> int | float | None:
+    if isinstance(value, float) and value > 1 and value.is_integer():
+        return int(value)
+    return value

@@ -16,6 +16,9 @@ from hf_datasel.data import add_example_ids
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS
 from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.evidence import metric_of, require_recordable
+from hf_datasel.training.online import OnlineSelection
+from hf_datasel.training.papers import PAPERS
 from hf_datasel.training.proxy import (
     load_trainable,
     make_proxy_trainer,
@@ -27,20 +30,6 @@ from hf_datasel.training.proxy import (
 from hf_datasel.training.reselect import Reselection
 from hf_datasel.training.selection_metrics import SelectionMetricsCallback
 from hf_datasel.training.stage import SelectionStage, last_checkpoint, make_selector, stage_directory
-
-S2L_PAPER = {
-    "title": "SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by Summarizing "
-    "Training Trajectories of Small Models",
-    "id": "2403.07384",
-    "citation": "@inproceedings{yang2024smalltolarge,\n"
-    "    title     = {{SmallToLarge (S2L): Scalable Data Selection for Fine-tuning Large Language Models by "
-    "Summarizing Training Trajectories of Small Models}},\n"
-    "    author    = {Yang, Yu and Mishra, Siddhartha and Chiang, Jeffrey and Mirzasoleiman, Baharan},\n"
-    "    booktitle = {Advances in Neural Information Processing Systems},\n"
-    "    year      = 2024\n"
-    "}",
-}
-PAPERS = {"s2l": S2L_PAPER, "random": {}}
 
 
 class SelectingSFTTrainer(SFTTrainer):
@@ -62,6 +51,9 @@ class SelectingSFTTrainer(SFTTrainer):
             model itself is trained as a warm-up, in addition to the model's own memory.
         proxy_processing_class: tokenizer of the proxy; its own by default.
         proxy_peft_config: train the proxy with this adapter.
+        validation_dataset: trusted rows, not in ``train_dataset``, that gradients are held against (CLUES, DataInf,
+            online selection).
+        anchor_dataset: trusted rows that are scored as the others are and give CLUES its threshold.
         selection: train on this Selection; nothing is recorded or selected then.
         **kwargs: everything else SFTTrainer takes.
 
@@ -84,7 +76,7 @@ class SelectingSFTTrainer(SFTTrainer):
 
     _tag_names: ClassVar[list[str]] = ["trl", "sft", "hf-datasel"]
     _name = "SelectingSFT"
-    _paper = S2L_PAPER
+    _paper = PAPERS["s2l"]
 
     def __init__(
         self,
@@ -98,6 +90,8 @@ class SelectingSFTTrainer(SFTTrainer):
         proxy_model: PreTrainedModel | None = None,
         proxy_processing_class: PreTrainedTokenizerBase | None = None,
         proxy_peft_config: PeftConfig | None = None,
+        validation_dataset: Dataset | None = None,
+        anchor_dataset: Dataset | None = None,
         selection: Selection | str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -119,9 +113,9 @@ class SelectingSFTTrainer(SFTTrainer):
         self._proxy_peft_config = copy.deepcopy(proxy_peft_config)  # PEFT writes the base model's name into it
         self._proxy_options = {"formatting_func": kwargs.get("formatting_func")}
         self._reselection: Reselection | None = None
-        make_selector(args)  # unknown method or option: say so before anything is loaded
-        if args.selection_every is not None and isinstance(train_dataset, IterableDataset):
-            raise ValueError("selection_every needs rows that can be picked by number, which a stream does not have.")
+        self._held_out = (validation_dataset, anchor_dataset)
+        self._online: OnlineSelection | None = None
+        self._require_selectable(args, train_dataset)
         super().__init__(
             model=model,
             args=args,
@@ -137,6 +131,46 @@ class SelectingSFTTrainer(SFTTrainer):
             sample = [row for row, _ in zip(self._source, range(32), strict=False)]
             require_readable(self._proxy, self._proxy_tokenizer, sample, args.dataset_text_field)
         self.add_callback(SelectionMetricsCallback(self))
+        if args.selection_online_every is not None:
+            self._online = OnlineSelection(
+                self,
+                validation_dataset,
+                args.selection_parameters,
+                args.selection_online_share,
+                args.selection_online_every,
+                args.selection_tokens_per_batch,
+            )
+
+    def _require_selectable(self, args: SelectingSFTConfig, train_dataset: Any) -> None:
+        """Say what does not fit before anything is loaded."""
+        selector = make_selector(args)
+        validation, anchors = self._held_out
+        if args.selection_online_every is not None and validation is None:
+            raise ValueError(
+                "selection_online_every holds gradients against trusted rows: pass validation_dataset=..."
+            )
+        if self._given is None:
+            online_only = args.selection_online_every is not None and metric_of(selector) not in (
+                "influence",
+                "datainf",
+            )
+            require_recordable(selector, None if online_only else validation, anchors)
+        if args.selection_every is not None and isinstance(train_dataset, IterableDataset):
+            raise ValueError("selection_every needs rows that can be picked by number, which a stream does not have.")
+        if args.selection_every is not None and metric_of(selector) not in ("loss", "none"):
+            raise ValueError(
+                f"selection_every selects again by losses, which selection_method='{args.selection_method}' does not "
+                "read: use selection_online_every to follow gradients in training, or select once."
+            )
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """As in Trainer; with ``selection_online_every`` a due step's batches are cut to their best rows."""
+        batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._online is None or not batches or not self._online.is_due():
+            return batches, num_items
+        kept, gap = self._online.cut(batches)
+        self._metrics["train"]["selection/online_gap"].append(gap)
+        return kept, self._get_num_items_in_batch(kept, device)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Select, or take up the checkpoint's Selection, then train; returns what ``SFTTrainer.train`` returns.
@@ -168,7 +202,7 @@ class SelectingSFTTrainer(SFTTrainer):
             return Selection.load(saved)
         if self._given is not None:
             return self._given if isinstance(self._given, Selection) else Selection.load(Path(self._given))
-        stage = SelectionStage(self.args, self.accelerator, self._source, self._describe_proxy())
+        stage = SelectionStage(self.args, self.accelerator, self._source, self._describe_proxy(), *self._held_out)
         selection = stage.run(self._make_proxy_trainer)
         if self.args.selection_continue:
             load_trainable(self.model, stage.weights_path)

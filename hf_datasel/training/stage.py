@@ -23,24 +23,28 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from datasets import Dataset
 from transformers.utils import logging
 from trl import SFTTrainer
 
-from hf_datasel.data import rows, strata
+from hf_datasel.data import dataset_fingerprint, rows, strata
 from hf_datasel.example_ids import is_streaming, stamped_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS, Selector
+from hf_datasel.selectors.score import ScoreSelector
 from hf_datasel.storage import write_json
 from hf_datasel.trace import Trace
 from hf_datasel.training.broadcast import decide_once, select_once
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.describe import versions
-from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
+from hf_datasel.training.evidence import record_evidence
 from hf_datasel.training.proxy import save_trainable
 from hf_datasel.training.state import preserved_rng
 
 logger = logging.get_logger(__name__)
 
+DEFAULT_BUDGET = 0.11  # of S2L's main result
+GRADIENT_OPTIONS = ("parameters", "precondition", "contrast", "group_column", "low_rank")
 RECORD, SELECT, LOAD = b"record", b"select", b"load"
 
 
@@ -55,9 +59,24 @@ def make_selector(args: SelectingSFTConfig, budget: int | float | None = None, *
             f"selection_method='{args.selection_method}' is not known; choose one of {sorted(SELECTORS)}."
         )
     selector = SELECTORS[args.selection_method]
+    scores = issubclass(selector, ScoreSelector)
+    if args.threshold is not None and not scores:
+        raise ValueError(
+            f"selection_threshold={args.selection_threshold!r} cuts scores, which selection_method="
+            f"'{args.selection_method}' does not give: set selection_budget."
+        )
+    if budget is None:
+        budget = args.budget if args.budget is not None or scores else DEFAULT_BUDGET
     options = {name: getattr(args, f"selection_{name}", None) for name in (field.name for field in fields(selector))}
     options = {name: value for name, value in options.items() if value is not None}
-    return selector(**{**options, "budget": args.budget if budget is None else budget, **changes})
+    if scores:
+        options["threshold"] = args.threshold
+    more: Any = args.selection_options or {}
+    known = sorted(field.name for field in fields(selector))
+    for name in more if isinstance(more, dict) else [repr(more)]:
+        if name not in known:
+            raise ValueError(f"selection_options: {name} is no hyperparameter of {selector.__name__} ({known}).")
+    return selector(**{**options, "budget": budget, **more, **changes})
 
 
 def stage_directory(args: SelectingSFTConfig) -> Path:
@@ -92,15 +111,23 @@ class SelectionStage:
         accelerator: of the run.
         dataset: with example ids, not tokenised.
         proxy: what the proxy is, as far as JSON can say, so that a stage of another proxy is not taken for this one.
+        validation, anchors: trusted rows, for methods that read them.
     """
 
     def __init__(
-        self, args: SelectingSFTConfig, accelerator: Accelerator, dataset: Any, proxy: dict[str, Any]
+        self,
+        args: SelectingSFTConfig,
+        accelerator: Accelerator,
+        dataset: Any,
+        proxy: dict[str, Any],
+        validation: Dataset | None = None,
+        anchors: Dataset | None = None,
     ) -> None:
         self.args = args
         self.accelerator = accelerator
         self.dataset = dataset
         self.selector = make_selector(args)
+        self.validation, self.anchors = validation, anchors
         self.selection_dir = Path(args.output_dir) / "selection"
         self.directory = stage_directory(args)
         self.trace_dir = self.directory / "trace"
@@ -118,6 +145,11 @@ class SelectionStage:
             "proxy": proxy,
             "continue": args.selection_continue,
             "dataset": None if fingerprint is None else fingerprint.to_dict(),
+            "held_out": {
+                name: None if rows_of is None else dataset_fingerprint(rows_of).to_dict()
+                for name, rows_of in (("validation", validation), ("anchors", anchors))
+            },
+            "gradients": {name: getattr(args, f"selection_{name}") for name in GRADIENT_OPTIONS},
             "versions": versions(),
         }
 
@@ -131,7 +163,7 @@ class SelectionStage:
             ValueError: ``output_dir`` holds a stage of other settings, or there are fewer rows than the budget.
         """
         if not is_streaming(self.dataset):
-            self.selector.resolve_budget(len(self.dataset))  # now, not after the proxy has been trained
+            self.selector.check(len(self.dataset))  # now, not after the proxy has been trained
         # Decided by one process: the others might look when it has gone on already.
         todo = decide_once(self.accelerator, self._take_up, "Taking up the selection stage")
         if todo == LOAD:
@@ -182,18 +214,16 @@ class SelectionStage:
 
     def _record(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> None:
         trainer = make_proxy_trainer(str(self.proxy_dir))
-        probe = self.args.selection_mode == "probe"
-        trainer.add_callback(
-            LossTrajectoryCallback(
-                trainer,
-                self.trace_dir,
-                num_checkpoints=self.args.selection_num_checkpoints if probe else None,
-                mode=self.args.selection_mode,
-                dataset=self.dataset,
-                tokens_per_batch=self.args.selection_tokens_per_batch,
-            )
+        record_evidence(
+            self.selector,
+            trainer,
+            self.trace_dir,
+            self.dataset,
+            self.args,
+            self.validation,
+            self.anchors,
+            lambda stage: stage.train(resume_from_checkpoint=last_checkpoint(self.proxy_dir)),
         )
-        trainer.train(resume_from_checkpoint=last_checkpoint(self.proxy_dir))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             if self.args.selection_continue:

@@ -197,6 +197,23 @@ class GradientSweep:
         return measured, counts
 
 
+def score_batch(trainer: Trainer, sites: Sequence[Site], measure: SiteRule, inputs: Batch, num_examples: int) -> Frame:
+    """Score one batch with the model as it is, changing nothing; the finished frame."""
+    capture = Capture(list(sites), measure, score_only=True)
+    layout = batch_layout(inputs, num_examples)
+    model = trainer.model
+    with ExitStack() as stack:
+        stack.enter_context(preserved_rng(trainer.accelerator.device))
+        stack.enter_context(scoring_mode(model))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(_frozen(model))
+        stack.enter_context(capture.attached())
+        frame = capture.open(layout)
+        torch.autograd.backward(_example_losses(model, inputs, layout).nansum())
+        frame.require_all()
+    return frame
+
+
 def _example_losses(model: Any, inputs: Batch, layout: Layout) -> Tensor:
     """Mean label-token loss of each example ``[D]`` with its graph; NaN where there is no label."""
     unlabelled = {name: value for name, value in inputs.items() if name != "labels"}

@@ -1,0 +1,188 @@
+"""What each selection method reads, recorded while a stage's trainer trains, or when it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTTrainer
+
+from hf_datasel.data import mismatched
+from hf_datasel.selectors import Selector
+from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.gradient_trace import GradientTraceCallback
+from hf_datasel.training.influence.baselines import record_datainf, record_ifd
+from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
+
+Train = Callable[[SFTTrainer], None]
+
+
+def metric_of(selector: Selector) -> str:
+    """The metric of the Trace that ``selector`` reads, "none" for one that reads no values."""
+    if not selector.reads_values:
+        return "none"
+    metrics: tuple[str, ...] = getattr(selector, "metrics", ("loss",))
+    return metrics[0]
+
+
+def require_recordable(
+    selector: Selector, validation: Dataset | None, anchors: Dataset | None, *, online: bool = False
+) -> None:
+    """Refuse a method that no training stage can record, or that lacks held-out rows.
+
+    Args:
+        selector: the method.
+        validation, anchors: what is given.
+        online: whether the training itself reads the validation rows.
+
+    Raises:
+        ValueError: named, with the way out.
+    """
+    metric = metric_of(selector)
+    if metric not in ("none", *RECORDERS):
+        raise ValueError(
+            f"selection_method='{selector.name}' reads a Trace of '{metric}', which no training records: select with "
+            f"{type(selector).__name__} yourself and pass selection=..."
+        )
+    if metric in ("influence", "datainf") and validation is None:
+        raise ValueError(
+            f"selection_method='{selector.name}' holds gradients against those of trusted rows: pass "
+            "validation_dataset=..., a few dozen rows that are not in train_dataset."
+        )
+    if metric not in ("influence", "datainf") and validation is not None and not online:
+        raise ValueError(f"selection_method='{selector.name}' does not read validation_dataset: leave it out.")
+    if anchors is not None and metric != "influence":
+        raise ValueError(f"selection_method='{selector.name}' does not read anchor_dataset: leave it out.")
+    if getattr(selector, "needs_anchors", False) and metric == "influence" and anchors is None:
+        raise ValueError(
+            f"{type(selector).__name__} takes its threshold from trusted rows: pass anchor_dataset=..., at least 50 "
+            "rows that are neither in train_dataset nor in validation_dataset, or set selection_budget."
+        )
+
+
+def record_evidence(
+    selector: Selector,
+    trainer: SFTTrainer,
+    trace_dir: Path,
+    dataset: Any,
+    args: SelectingSFTConfig,
+    validation: Dataset | None,
+    anchors: Dataset | None,
+    train: Train,
+) -> None:
+    """Train the stage's trainer and leave the Trace that ``selector`` reads at ``trace_dir``.
+
+    Args:
+        selector: who reads it.
+        trainer: of the stage.
+        trace_dir: where to.
+        dataset: what the trainer was built from.
+        args: of the run.
+        validation, anchors: trusted rows, where the method needs them.
+        train: trains it, resuming where it stopped.
+    """
+    RECORDERS[metric_of(selector)](selector, trainer, trace_dir, dataset, args, validation, anchors, train)
+
+
+def _losses(
+    selector: Selector,
+    trainer: SFTTrainer,
+    where: Path,
+    dataset: Any,
+    args: Any,
+    validation: Any,
+    anchors: Any,
+    train: Train,
+) -> None:
+    trainer.add_callback(
+        LossTrajectoryCallback(
+            trainer,
+            where,
+            num_checkpoints=args.selection_num_checkpoints if args.selection_mode == "probe" else None,
+            mode=args.selection_mode,
+            dataset=dataset,
+            tokens_per_batch=args.selection_tokens_per_batch,
+        )
+    )
+    train(trainer)
+
+
+def _influence(
+    selector: Selector,
+    trainer: SFTTrainer,
+    where: Path,
+    dataset: Any,
+    args: Any,
+    validation: Any,
+    anchors: Any,
+    train: Train,
+) -> None:
+    of_gradients = getattr(selector, "score", "dot")
+    wants_cosine = "cosine" in (of_gradients, getattr(selector, "fused_score", "") if of_gradients == "fused" else "")
+    trainer.add_callback(
+        GradientTraceCallback(
+            trainer,
+            where,
+            validation_dataset=validation,
+            contrast_dataset=mismatched(validation, args.selection_seed) if args.selection_contrast else None,
+            anchor_dataset=anchors,
+            group_column=args.selection_group_column,
+            parameters=args.selection_parameters,
+            precondition=args.selection_precondition,
+            norms=wants_cosine,
+            low_rank=args.low_rank,
+            num_checkpoints=args.selection_num_checkpoints,
+            mode=args.selection_mode,
+            dataset=dataset,
+            tokens_per_batch=args.selection_tokens_per_batch,
+        )
+    )
+    train(trainer)
+
+
+def _ifd(
+    selector: Selector,
+    trainer: SFTTrainer,
+    where: Path,
+    dataset: Any,
+    args: Any,
+    validation: Any,
+    anchors: Any,
+    train: Train,
+) -> None:
+    train(trainer)
+    record_ifd(
+        trainer, where, dataset=dataset, tokens_per_batch=args.selection_tokens_per_batch, overwrite=where.exists()
+    )
+
+
+def _datainf(
+    selector: Selector,
+    trainer: SFTTrainer,
+    where: Path,
+    dataset: Any,
+    args: Any,
+    validation: Any,
+    anchors: Any,
+    train: Train,
+) -> None:
+    train(trainer)
+    record_datainf(
+        trainer,
+        where,
+        validation_dataset=validation,
+        parameters=args.selection_parameters,
+        dataset=dataset,
+        tokens_per_batch=args.selection_tokens_per_batch,
+        overwrite=where.exists(),
+    )
+
+
+RECORDERS: dict[str, Callable[..., None]] = {
+    "loss": _losses,
+    "influence": _influence,
+    "ifd": _ifd,
+    "datainf": _datainf,
+}
