@@ -38,8 +38,12 @@ def examples_of(dataset: Iterable[dict[str, Any]], tokenizer: PreTrainedTokenize
 
 
 def frozen_copy(model: torch.nn.Module, dtype: torch.dtype = torch.float64) -> torch.nn.Module:
-    """A copy in eval mode whose parameters require a gradient where the model's do."""
+    """A copy in eval mode whose parameters require a gradient where the model's do; without patches and hooks."""
     twin = copy.deepcopy(model).to(dtype).eval()
+    for module in twin.modules():
+        module.__dict__.pop("forward", None)  # TRL's fused forward, which would call the model that was copied
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
     for name, parameter in twin.named_parameters():
         parameter.requires_grad_(model.get_parameter(name).requires_grad)
         parameter.grad = None
