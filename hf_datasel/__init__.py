@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hf_datasel.version import __version__
 
 if TYPE_CHECKING:
-    from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, mismatched, rows, strata
+    from hf_datasel.damage import damaged
+    from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, rows, strata
     from hf_datasel.fingerprint import EXAMPLE_ID, DatasetFingerprint
     from hf_datasel.selection import Selection
     from hf_datasel.selectors import (
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "mismatched", "rows", "strata"),
+    "hf_datasel.damage": ("damaged",),
+    "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "rows", "strata"),
     "hf_datasel.fingerprint": ("EXAMPLE_ID", "DatasetFingerprint"),
     "hf_datasel.selection": ("Selection",),
     "hf_datasel.selectors": (
@@ -83,8 +85,8 @@ __all__ = [
     "__version__",
     "add_example_ids",
     "annotate",
+    "damaged",
     "dataset_fingerprint",
-    "mismatched",
     "record_datainf",
     "record_ifd",
     "rows",

@@ -131,54 +131,6 @@ def annotate(dataset: Any, selection: Selection, prefix: str = "selection") -> A
     return dataset
 
 
-def mismatched(dataset: Any, seed: int = 0) -> Any:
-    """The same questions, each with another row's answer: rows that are bad on purpose.
-
-    Their mean gradient against that of the right rows tells what it takes for an answer to fit its question
-    (`contrast_dataset` of `GradientTraceCallback`).
-
-    Args:
-        dataset: rows with `prompt` and `completion`, or with `messages` that end in an answer.
-        seed: of the permutation; no row keeps its own answer, nor one that reads the same.
-
-    Returns:
-        A dataset of as many rows, without example ids.
-
-    Raises:
-        ValueError: neither format, fewer than two rows, or too many equal answers to keep all apart.
-
-    Example:
-        >>> from datasets import Dataset
-        >>> rows = Dataset.from_dict({"prompt": ["2+2=", "sky?"], "completion": ["4", "blue"]})
-        >>> mismatched(rows)["completion"][:]
-        ['blue', '4']
-    """
-    column = next((name for name in ("completion", "messages") if name in dataset.column_names), None)
-    if column is None:
-        raise ValueError(
-            "mismatched needs columns 'prompt' and 'completion', or 'messages': in one text the answer cannot be told "
-            f"from the question; this dataset has {dataset.column_names}."
-        )
-    values = list(dataset[column])
-    answers = values if column == "completion" else [messages[-1] for messages in values]
-    order = np.random.default_rng(seed).permutation(len(answers))
-    for shift in range(1, len(answers)):
-        donors = np.empty_like(order)
-        donors[order] = np.roll(order, shift)
-        if all(answers[row] != answers[donor] for row, donor in enumerate(donors.tolist())):
-            break
-    else:
-        raise ValueError(
-            f"mismatched: {len(answers)} rows with so many equal answers cannot all get another one; give it more "
-            "rows, or distinct ones."
-        )
-    given = [answers[donor] for donor in donors.tolist()]
-    if column == "messages":
-        given = [[*messages[:-1], answer] for messages, answer in zip(values, given, strict=True)]
-    names = [name for name in dataset.column_names if name not in (EXAMPLE_ID, column)]
-    return dataset.select_columns(names).add_column(column, given, feature=dataset.features[column])
-
-
 def _compute_fingerprint(dataset: Any) -> DatasetFingerprint:
     columns = tuple(sorted(name for name in dataset.column_names if name != EXAMPLE_ID))
     return DatasetFingerprint(content_digest(dataset, read_example_ids(dataset), columns), len(dataset), columns)

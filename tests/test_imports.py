@@ -27,7 +27,7 @@ ROOMS = [
     ["trace_companions"],
     ["trace"],
     ["selectors"],
-    ["data"],
+    ["data", "damage"],
     ["training", "report"],
     ["collaborative"],
     ["quickstart"],

@@ -80,14 +80,16 @@ class SelectArguments:
         default=CLUESSelector.normalise_checkpoints,
         metadata={"help": "CLUES: divide each checkpoint's values by their standard deviation."},
     )
-    fused_score: Literal["cosine", "dot", "length_normalised"] = field(
-        default=CLUESSelector.fused_score, metadata={"help": "CLUES: what fused takes of the gradients."}
+    detectors: list[str] = field(
+        default_factory=lambda: list(CLUESSelector.detectors),
+        metadata={"help": "CLUES: what fused combines: dot, cosine, length_normalised, loss, ifd, contrast_<name>."},
     )
+    combine: Literal["mean", "min"] = field(
+        default=CLUESSelector.combine, metadata={"help": "CLUES: how fused combines its detectors."}
+    )
+    weights: list[float] | None = field(default=None, metadata={"help": "CLUES: of the detectors in a mean."})
     fusion: Literal["zscore", "rank"] = field(
-        default=CLUESSelector.fusion, metadata={"help": "CLUES: how fused brings gradients and losses to one scale."}
-    )
-    loss_weight: float = field(
-        default=CLUESSelector.loss_weight, metadata={"help": "CLUES: share of the loss in fused."}
+        default=CLUESSelector.fusion, metadata={"help": "CLUES: how fused brings its detectors to one scale."}
     )
     loss_at: Literal["trajectory", "last"] = field(
         default=CLUESSelector.loss_at,

@@ -161,7 +161,11 @@ class Coordinator:
 
     def _filter(self, rule: Mapping[str, Any] | None) -> None:
         wants_counts = self._plan.merge.weights == "num_kept"
-        request = FilterRequest(rule, wants_counts)
+        found = self._outcome.threshold
+        origin = None
+        if found is not None:
+            origin = {"rule": found.rule, "num_anchors": found.num_anchors, "num_parties": len(self._plan.starts)}
+        request = FilterRequest(rule, wants_counts, origin)
         replies = self._ask(dict.fromkeys(self._plan.starts, request), FilterReply, "filtering")
         empty = [party for party, reply in replies.items() if not reply.has_rows]
         self._outcome.taking_part = [party for party in replies if party not in empty]

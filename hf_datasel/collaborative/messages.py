@@ -108,10 +108,12 @@ class FilterRequest(Message):
         rule: name and options of the selector, a threshold over all parties filled in; None to keep every row, or
             what the party has selected itself.
         share_num_kept: answer with the number of rows kept, for weights that follow it.
+        origin: where a threshold over all parties comes from, for the provenance of the party's Selection.
     """
 
     rule: Mapping[str, Any] | None
     share_num_kept: bool
+    origin: Mapping[str, Any] | None = None
 
 
 @register

@@ -14,7 +14,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,13 @@ class PartyServer:
         trace, selector = Trace.load(self._trace_dir), rules.make_selector(request.rule)
         if rules.keeps_nothing(selector, trace):
             return None
-        return selector.select(trace)
+        return self._sign(selector.select(trace), request)
+
+    def _sign(self, selection: Selection, request: FilterRequest) -> Selection:
+        """Add to the provenance whose rows these are, and where the threshold comes from if not from here."""
+        *before, step = selection.provenance
+        details = {**step["details"], "party": self.party.name, "global_threshold": request.origin}
+        return replace(selection, provenance=(*before, {**step, "details": details}))
 
     def _train(self, request: TrainRequest) -> TrainReply:
         in_rounds = request.num_steps is not None

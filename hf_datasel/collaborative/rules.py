@@ -51,7 +51,7 @@ def make_selector(rule: Mapping[str, Any]) -> CLUESSelector:
 
 def needs_cosines(selector: CLUESSelector) -> bool:
     """Whether the selector reads gradient norms, so that they must be recorded."""
-    return selector.score == "cosine" or (selector.score == "fused" and selector.fused_score == "cosine")
+    return "cosine" in selector.evidence
 
 
 def check_global(selector: CLUESSelector) -> None:

@@ -10,6 +10,8 @@ Legend: B rows, T tokens, d inputs, o outputs, V vocabulary, D examples, r rank.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -147,8 +149,7 @@ def head_inner(
     labels: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    direction: Tensor | None,
-    bias_direction: Tensor | None = None,
+    directions: Sequence[tuple[Tensor | None, Tensor | None]],
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a fused head, which no hook sees, adds to ``<grad of -log p_t, G>``; recomputed in chunks of tokens.
@@ -158,29 +159,29 @@ def head_inner(
         labels: int64 ``[n]``.
         weight: ``[V, d]``.
         bias: ``[V]`` or None.
-        direction: ``[V, d]``, or None where the weight does not count.
-        bias_direction: ``[V]``, or None.
+        directions: k pairs: of the weight, ``[V, d]``, and of the bias, ``[V]``; None for what does not count.
         softcap: as in :func:`head_residuals`.
 
     Returns:
-        The inner products ``[n]`` and log p ``[n]``, to be held against training's own.
+        The inner products ``[k, n]`` and log p ``[n]``, to be held against training's own.
     """
     inner, log_probs = [], []
     size = max(1, HEAD_ELEMENTS // weight.shape[0])
     for start in range(0, len(hidden), size):
         part, wanted = hidden[start : start + size], labels[start : start + size]
         residuals, picked = head_residuals(part, wanted, weight, bias, softcap)
-        total = torch.zeros_like(picked)
-        if direction is not None:
-            total = total + linear_inner(part, residuals.to(part.dtype), direction)
-        if bias_direction is not None:
-            total = total + residuals @ at_least_float32(bias_direction)
-        inner.append(total)
+        totals = picked.new_zeros(len(directions), len(picked))
+        for total, (direction, bias_direction) in zip(totals, directions, strict=True):
+            if direction is not None:
+                total += linear_inner(part, residuals.to(part.dtype), direction)
+            if bias_direction is not None:
+                total += residuals @ at_least_float32(bias_direction)
+        inner.append(totals)
         log_probs.append(picked)
     if not inner:
         nothing = at_least_float32(hidden).new_zeros(0)
-        return nothing, nothing
-    return torch.cat(inner), torch.cat(log_probs)
+        return nothing.expand(len(directions), 0), nothing
+    return torch.cat(inner, dim=1), torch.cat(log_probs)
 
 
 def sum_examples(tokens: Tensor, examples: Tensor, num_examples: int) -> Tensor:

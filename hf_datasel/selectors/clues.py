@@ -14,8 +14,9 @@ Where we differ, each by an option:
 - Thresholds. Anchors that are distributed as the clean rows have half of these below their mean, so "mean" loses half
   of what is good; "quantile", "conformal" and "f1" do not, and a budget is the fixed ratio.
 - Scores. "cosine" divides by the gradients' norms. "length_normalised" multiplies by the root of the number of label
-  tokens, because the gradient of a mean over few tokens is large by chance. "fused" adds the loss, which errs on other
-  rows than gradients do: (1 - w) of a gradient score + w of the negative loss, each standardised.
+  tokens, because the gradient of a mean over few tokens is large by chance. "fused" combines detectors that err on
+  different rows (gradients, losses, IFD, contrasted directions), each standardised: their mean, or, as a row is bad
+  if it is bad in any way, their minimum.
 - The validation gradient is a mean, not a sum, and the released code takes a mean over checkpoints: other scales of
   the same score. The released code's Adam direction is no option here but of the recorder (`precondition`).
 
@@ -26,7 +27,7 @@ not compare between parties.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -42,9 +43,12 @@ from hf_datasel.functional.influence_scores import (
     standardise,
     weighted_sum,
 )
+from hf_datasel.selectors.base import is_number
 from hf_datasel.selectors.recorded import Recorded
 from hf_datasel.selectors.score import ScoreSelector
 
+LOW_IS_GOOD = ("loss", "ifd")
+CONTRAST = "contrast_"
 GRADIENT_SCORES = ("dot", "cosine", "length_normalised")
 
 
@@ -58,11 +62,12 @@ class CLUESSelector(ScoreSelector):
         weighting: of the checkpoints: "learning_rate" (the paper) or "uniform".
         normalise_checkpoints: divide every checkpoint's values by their standard deviation over the anchors, or over
             the candidates where the Trace has no anchors.
-        fused_score: what "fused" takes of the gradients: "cosine", "dot" or "length_normalised".
-        fusion: "zscore" or "rank".
-        loss_weight: w, the loss's share in "fused", in [0, 1].
-        loss_at: the loss "fused" takes: "trajectory", summed as the gradient score is, or that of the "last"
-            checkpoint.
+        detectors: what "fused" combines: "dot", "cosine", "length_normalised", "loss", "ifd" or "contrast_<name>"; of
+            loss and IFD low is good, of the others high.
+        combine: "mean" or "min" of the standardised detectors.
+        weights: of the detectors in a mean; equal by default.
+        fusion: standardised by "zscore" or "rank".
+        loss_at: the loss taken: "trajectory", summed as the gradient score is, or that of the "last" checkpoint.
 
     Example:
         >>> from hf_datasel import Trace
@@ -77,9 +82,10 @@ class CLUESSelector(ScoreSelector):
     score: Literal["dot", "cosine", "length_normalised", "fused"] = "dot"
     weighting: Literal["learning_rate", "uniform"] = "learning_rate"
     normalise_checkpoints: bool = False
-    fused_score: Literal["cosine", "dot", "length_normalised"] = "cosine"
+    detectors: Sequence[str] = ("cosine", "loss")
+    combine: Literal["mean", "min"] = "mean"
+    weights: Sequence[float] | None = None
     fusion: Literal["zscore", "rank"] = "zscore"
-    loss_weight: float = 0.5
     loss_at: Literal["trajectory", "last"] = "trajectory"
 
     name: ClassVar[str] = "clues"
@@ -93,10 +99,34 @@ class CLUESSelector(ScoreSelector):
         self._require_one_of("score", self.score, (*GRADIENT_SCORES, "fused"))
         self._require_one_of("weighting", self.weighting, WEIGHTINGS)
         self._require_bool("normalise_checkpoints", self.normalise_checkpoints)
-        self._require_one_of("fused_score", self.fused_score, GRADIENT_SCORES)
+        self._check_detectors()
+        self._require_one_of("combine", self.combine, ("mean", "min"))
         self._require_one_of("fusion", self.fusion, ("zscore", "rank"))
         self._require_one_of("loss_at", self.loss_at, ("trajectory", "last"))
-        self._require_share("loss_weight", self.loss_weight, ends=True)
+
+    def _check_detectors(self) -> None:
+        names = self.detectors
+        if isinstance(names, str) or not names or len(set(names)) != len(list(names)):
+            raise ValueError(f"detectors={names!r} of CLUESSelector must be a list of distinct names.")
+        for name in names:
+            if not str(name).startswith(CONTRAST):
+                self._require_one_of("detectors", name, (*GRADIENT_SCORES, *LOW_IS_GOOD, f"{CONTRAST}<name>"))
+        if self.weights is None:
+            return
+        if self.combine == "min":
+            raise ValueError("weights of CLUESSelector are of a mean, and combine='min' takes none.")
+        numbers = [value for value in self.weights if is_number(value) and value >= 0]
+        if len(numbers) != len(names) or not sum(numbers) > 0:
+            raise ValueError(
+                f"weights={self.weights!r} of CLUESSelector must be {len(names)} numbers, one a detector, none "
+                "negative and not all 0."
+            )
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What of a Trace is read: "dot", or names of companions."""
+        read = tuple(self.detectors) if self.score == "fused" else (self.score,)
+        return tuple("dot" if name == "length_normalised" else name for name in read)
 
     def _wants_anchors(self, candidates: Recorded) -> bool:
         standardises = self.normalise_checkpoints or (self.score == "fused" and self.fusion == "zscore")
@@ -112,15 +142,27 @@ class CLUESSelector(ScoreSelector):
         if self.score != "fused":
             component = self._component(self.score, reference)
             return component(candidates), None if anchors is None else component(anchors), details
-        of_candidates, of_anchors = np.zeros(len(candidates)), np.zeros(0 if anchors is None else len(anchors))
-        for kind, share in ((self.fused_score, 1 - self.loss_weight), ("loss", self.loss_weight)):
-            component = self._component(kind, reference)
+        names = list(self.detectors)
+        weights = np.ones(len(names)) if self.weights is None else np.asarray(self.weights, np.float64)
+        weights = weights / weights.sum()
+        of_candidates, of_anchors = (
+            self._combined(len(candidates)),
+            self._combined(0 if anchors is None else len(anchors)),
+        )
+        for name, weight in zip(names, weights.tolist(), strict=True):
+            component = self._component(name, reference)
             values = component(candidates)
             trusted = values[:0] if anchors is None else component(anchors)
-            scale = self._scale(kind, values, trusted if len(trusted) else values)
-            of_candidates += share * scale(values)
-            of_anchors += share * scale(trusted)
-        return of_candidates, None if anchors is None else of_anchors, details
+            scale = self._scale(name, values, trusted if len(trusted) else values)
+            of_candidates = self._add(of_candidates, scale(values), weight)
+            of_anchors = self._add(of_anchors, scale(trusted), weight)
+        return of_candidates, None if anchors is None else of_anchors, {**details, "detectors": names}
+
+    def _combined(self, count: int) -> NDArray[np.float64]:
+        return np.full(count, np.inf) if self.combine == "min" else np.zeros(count)
+
+    def _add(self, total: NDArray[np.float64], part: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+        return np.minimum(total, part) if self.combine == "min" else total + weight * part
 
     def _component(self, kind: str, reference: Recorded) -> Callable[[Recorded], NDArray[np.float64]]:
         """How rows are scored by one kind of evidence, high is good; checkpoints are normalised over `reference`."""
@@ -136,7 +178,7 @@ class CLUESSelector(ScoreSelector):
                 scores[where] = weighted_sum(block, weights)
             if kind == "length_normalised":
                 return length_normalised(scores, _num_labels(rows))
-            return -scores if kind == "loss" else scores
+            return -scores if kind in LOW_IS_GOOD else scores
 
         return component
 

@@ -18,6 +18,7 @@ BLOCK = 1 << 16
 HOW = {
     "anchors": "record with GradientTraceCallback(..., anchor_dataset=...)",
     "cosine": "record with GradientTraceCallback(..., norms=True)",
+    "ifd": "record with GradientTraceCallback(..., ifd=True)",
 }
 
 
@@ -69,7 +70,10 @@ class Recorded:
         """
         if name not in self.trace.companions:
             there = ", ".join(map(repr, self.trace.companions)) or "none"
-            how = HOW.get(name, f"GradientTraceCallback records {name!r} in every run: record with it")
+            kind = name.removeprefix("contrast_")
+            contrast = f"record with GradientTraceCallback(..., contrast_datasets={{{kind!r}: ...}})"
+            always = f"GradientTraceCallback records {name!r} in every run: record with it"
+            how = HOW.get(name, always if kind == name else contrast)
             raise ValueError(
                 f"{asker} needs the companion {name!r} of {self.what}, which was not recorded (there: {there}): {how}."
             )

@@ -32,7 +32,6 @@ class SelectingSFTConfig(SFTConfig):
         selection_parameters: whose gradients count: "all", "lora", "qv", "first_layer", "last_layer" or a regular
             expression.
         selection_precondition: of CLUES' direction: "none", "adam" or "official".
-        selection_contrast: take the gradient of the validation rows with each other's answers off the direction.
         selection_group_column: of the validation rows: sum these groups' mean gradients.
         selection_low_rank: rank of the direction's matrices, or the share of energy to keep; exact without.
         selection_online_every: every so many steps, train on part of each batch: the rows whose gradients agree best
@@ -107,10 +106,6 @@ class SelectingSFTConfig(SFTConfig):
     )
     selection_precondition: Literal["none", "adam", "official"] = field(
         default="none", metadata={"help": "Of CLUES' direction: 'adam' divides it by the second moments' roots."}
-    )
-    selection_contrast: bool = field(
-        default=False,
-        metadata={"help": "Take the gradient of mismatched validation rows off CLUES' direction."},
     )
     selection_group_column: str | None = field(
         default=None, metadata={"help": "Column of the validation rows whose groups' mean gradients are summed."}

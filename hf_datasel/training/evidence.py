@@ -9,11 +9,12 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTTrainer
 
-from hf_datasel.data import mismatched
+from hf_datasel.damage import damaged
 from hf_datasel.selectors import Selector
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.gradient_trace import GradientTraceCallback
 from hf_datasel.training.influence.baselines import record_datainf, record_ifd
+from hf_datasel.training.influence.engine import CONTRAST
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 
 Train = Callable[[SFTTrainer], None]
@@ -119,19 +120,20 @@ def _influence(
     anchors: Any,
     train: Train,
 ) -> None:
-    of_gradients = getattr(selector, "score", "dot")
-    wants_cosine = "cosine" in (of_gradients, getattr(selector, "fused_score", "") if of_gradients == "fused" else "")
+    read: tuple[str, ...] = getattr(selector, "evidence", ("dot",))
+    damages = {name.removeprefix(CONTRAST) for name in read if name.startswith(CONTRAST)}
     trainer.add_callback(
         GradientTraceCallback(
             trainer,
             where,
             validation_dataset=validation,
-            contrast_dataset=mismatched(validation, args.selection_seed) if args.selection_contrast else None,
+            contrast_datasets={kind: damaged(validation, kind, args.selection_seed) for kind in sorted(damages)},
             anchor_dataset=anchors,
             group_column=args.selection_group_column,
             parameters=args.selection_parameters,
             precondition=args.selection_precondition,
-            norms=wants_cosine,
+            norms="cosine" in read or (bool(damages) and args.selection_precondition != "official"),
+            ifd="ifd" in read,
             low_rank=args.low_rank,
             num_checkpoints=args.selection_num_checkpoints,
             mode=args.selection_mode,

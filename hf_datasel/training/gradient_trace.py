@@ -41,9 +41,10 @@ class GradientTraceCallback(RecordingCallback):
         output_dir: directory of the Trace. A run that was killed continues it when the trainer resumes.
         validation_dataset: trusted rows that make the direction, in the format the trainer was given; none of them may
             be a training row.
-        contrast_dataset: rows that are bad on purpose, such as ``mismatched(validation_dataset)``: their mean gradient
-            is taken off the direction, so that what good and bad rows share (the format, frequent words) does not
-            count. Not in the paper; None is the published direction.
+        contrast_datasets: rows that are bad on purpose, by name, such as ``{"mismatched":
+            damaged(validation_dataset, "mismatched")}``: each gives another direction, the validation gradient less
+            theirs, in which what good and bad rows share (the format, frequent words) does not count. Recorded beside
+            the Trace as companion "contrast_<name>", a cosine if ``norms``, in the same sweep. Not in the paper.
         anchor_dataset: trusted rows that are scored as the examples are, to set a threshold from.
         group_column: a column of ``validation_dataset``, such as the language: the direction is the sum of the groups'
             mean gradients.
@@ -56,6 +57,8 @@ class GradientTraceCallback(RecordingCallback):
         norms: also record cosines.
         low_rank: hold gradients against a low-rank approximation of each matrix of the direction: its rank, or the
             share of energy to keep in (0, 1). Nearly halves the cost; None is exact.
+        ifd: also record instruction-following difficulty, ``NLL(answer | question) / NLL(answer)``, as companion
+            "ifd"; costs another forward.
         num_checkpoints: checkpoints, evenly spaced to the end of training. 4 if nothing else is given.
         checkpoint_steps: instead: every so many optimiser steps, or a list of steps.
         checkpoint_epochs: instead: every so many epochs.
@@ -92,13 +95,14 @@ class GradientTraceCallback(RecordingCallback):
         *,
         validation_dataset: Dataset,
         anchor_dataset: Dataset | None = None,
-        contrast_dataset: Dataset | None = None,
+        contrast_datasets: Mapping[str, Dataset] | None = None,
         group_column: str | None = None,
         group_weights: Mapping[str, float] | None = None,
         parameters: Parameters = "all",
         precondition: Precondition = "none",
         norms: bool = False,
         low_rank: int | float | None = None,
+        ifd: bool = False,
         num_checkpoints: int | None = None,
         checkpoint_steps: int | Sequence[int] | None = None,
         checkpoint_epochs: float | None = None,
@@ -109,7 +113,7 @@ class GradientTraceCallback(RecordingCallback):
         score_every: int = 1,
         overwrite: bool = False,
     ) -> None:
-        options = InfluenceOptions(parameters, precondition, norms, low_rank, group_column, group_weights)
+        options = InfluenceOptions(parameters, precondition, norms, low_rank, ifd, group_column, group_weights)
         refuse_ungradable(trainer, mode, options, has_source=dataset is not None, score_every=score_every)
         schedule = make_schedule(
             DEFAULT_CHECKPOINTS, num_checkpoints, checkpoint_steps, checkpoint_epochs, checkpoint_fractions
@@ -119,7 +123,7 @@ class GradientTraceCallback(RecordingCallback):
             trainer,
             recording.examples,
             validation_dataset,
-            contrast_dataset,
+            contrast_datasets or {},
             anchor_dataset,
             options,
             tokens_per_batch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class InRunRecorder(Recorder, ABC):
         records_dir: where the records are until training ends.
     """
 
-    log_type: ClassVar[type[RecordLog]] = RecordLog
+    log_type: type[RecordLog] = RecordLog
 
     def __init__(self, recording: Recording) -> None:
         trainer = recording.trainer

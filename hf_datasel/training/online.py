@@ -46,7 +46,7 @@ class OnlineSelection:
         self._trainer = trainer
         options = InfluenceOptions(parameters=parameters)
         refuse_ungradable(trainer, "probe", options, has_source=False, score_every=1)
-        self._influence = Influence(trainer, trainer.train_dataset, validation, None, None, options, tokens_per_batch)
+        self._influence = Influence(trainer, trainer.train_dataset, validation, {}, None, options, tokens_per_batch)
         self._share = share
         self._every = every
 
@@ -64,9 +64,9 @@ class OnlineSelection:
             Batches of ``max(1, round(share B))`` rows in their order; and the mean score of what is kept less that of
             what is not, 0 where nothing is cut.
         """
-        direction = self._influence.direction("Validation gradient for the next step")
+        directions = self._influence.directions("Validation gradient for the next step")
         measure = Measure(self._influence.sites)
-        measure.direction = direction
+        measure.directions = directions
         kept, gaps = [], []
         for batch in batches:
             scores = self._score(batch, measure)

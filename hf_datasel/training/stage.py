@@ -44,7 +44,7 @@ from hf_datasel.training.state import preserved_rng
 logger = logging.get_logger(__name__)
 
 DEFAULT_BUDGET = 0.11  # of S2L's main result
-GRADIENT_OPTIONS = ("parameters", "precondition", "contrast", "group_column", "low_rank")
+GRADIENT_OPTIONS = ("parameters", "precondition", "group_column", "low_rank")
 RECORD, SELECT, LOAD = b"record", b"select", b"load"
 
 

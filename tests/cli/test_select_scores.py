@@ -61,13 +61,15 @@ def test_without_either_the_methods_own_rule_holds(trace_dir: Path) -> None:
 
 def test_options_reach_the_selector(trace_dir: Path, tmp_path: Path) -> None:
     config = tmp_path / "select.yaml"
-    config.write_text("method: clues\nscore: fused\nfusion: rank\nloss_weight: 0.25\nloss_at: last\nbudget: 10\n")
+    fused = "score: fused\nfusion: rank\nweights: [3.0, 1.0]\ndetectors: [dot, loss]\nloss_at: last\n"
+    config.write_text(f"method: clues\n{fused}budget: 10\n")
     selection = select(trace_dir, "--config", str(config), "--normalise_checkpoints", "--weighting", "uniform")
     expected = CLUESSelector(
         budget=10,
         score="fused",
         fusion="rank",
-        loss_weight=0.25,
+        weights=[3.0, 1.0],
+        detectors=["dot", "loss"],
         loss_at="last",
         normalise_checkpoints=True,
         weighting="uniform",

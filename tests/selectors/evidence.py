@@ -41,7 +41,7 @@ def recorded_on_disk(selector, path, ids, values, masked=()):
     return trace
 
 
-def influence_trace(ids, dot, *, cosine=None, loss=None, num_labels=None, rates=None, anchors=None):
+def influence_trace(ids, dot, *, cosine=None, loss=None, num_labels=None, rates=None, anchors=None, **others):
     """An influence Trace with whichever companions are given; `anchors` is such a Trace itself."""
 
     def beside(values):
@@ -52,6 +52,7 @@ def influence_trace(ids, dot, *, cosine=None, loss=None, num_labels=None, rates=
         "loss": None if loss is None else beside(loss),
         "num_labels": None if num_labels is None else Trace.from_arrays(ids, np.reshape(num_labels, (-1, 1))),
         "anchors": anchors,
+        **{name: beside(values) for name, values in others.items()},
     }
     return Trace.from_arrays(
         ids,

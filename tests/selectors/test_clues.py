@@ -13,6 +13,7 @@ from tests.selectors.evidence import influence_trace
 
 NUM_EXAMPLES, NUM_ANCHORS = 40, 12
 IDS = np.arange(NUM_EXAMPLES) * 7 + 2
+BESIDE = ("cosine", "loss", "ifd", "contrast_mismatched")
 RATES = [3e-4, 2e-4, 1e-4]
 
 
@@ -22,6 +23,8 @@ def random_rows(num_rows, seed):
         "dot": generator.normal(1, 2, (num_rows, 3)).astype(np.float32),
         "cosine": generator.uniform(-1, 1, (num_rows, 3)).astype(np.float32),
         "loss": generator.gamma(2, 1, (num_rows, 3)).astype(np.float32),
+        "ifd": generator.gamma(5, 0.2, (num_rows, 3)).astype(np.float32),
+        "contrast_mismatched": generator.uniform(-1, 1, (num_rows, 3)).astype(np.float32),
         "num_labels": generator.integers(1, 50, num_rows),
     }
 
@@ -38,11 +41,11 @@ def slow_component(rows, kind, weights, loss_at):
     """One score a row, in plain Python."""
     if kind == "loss" and loss_at == "last":
         return [-float(row[-1]) for row in rows["loss"]]
-    table = rows[kind if kind in ("cosine", "loss") else "dot"]
+    table = rows[kind if kind in BESIDE else "dot"]
     sums = [math.fsum(weight * float(value) for weight, value in zip(weights, row, strict=True)) for row in table]
     if kind == "length_normalised":
         return [score * math.sqrt(n) for score, n in zip(sums, rows["num_labels"].tolist(), strict=True)]
-    return [-score for score in sums] if kind == "loss" else sums
+    return [-score for score in sums] if kind in ("loss", "ifd") else sums
 
 
 def slow_scores(options, rows, anchors):
@@ -52,7 +55,7 @@ def slow_scores(options, rows, anchors):
         plain = RATES if options["weighting"] == "learning_rate" else [1.0] * 3
         if not options["normalise_checkpoints"]:
             return plain
-        table = (anchors or rows)[kind if kind in ("cosine", "loss") else "dot"].astype(np.float64)
+        table = (anchors or rows)[kind if kind in BESIDE else "dot"].astype(np.float64)
         return [weight / np.std(table[:, t]) for t, weight in enumerate(plain)]
 
     def component(kind, of):
@@ -61,8 +64,12 @@ def slow_scores(options, rows, anchors):
     if options["score"] != "fused":
         return [None if of is None else component(options["score"], of) for of in (rows, anchors)]
     totals = [[0.0] * NUM_EXAMPLES, None if anchors is None else [0.0] * NUM_ANCHORS]
-    shares = {options["fused_score"]: 1 - options["loss_weight"], "loss": options["loss_weight"]}
-    for kind, share in shares.items():
+    names = options["detectors"]
+    weights_of = dict(zip(names, options["weights"] or [1] * len(names), strict=False))
+    if options["combine"] == "min":
+        totals = [[math.inf] * len(part) if part is not None else None for part in totals]
+    for kind in names:
+        share = weights_of[kind] / sum(weights_of.values())
         pool = component(kind, rows)
         reference = pool if anchors is None else component(kind, anchors)
         for which, of in enumerate((rows, anchors)):
@@ -71,8 +78,21 @@ def slow_scores(options, rows, anchors):
                     scaled = sum((one < score) + (one == score) / 2 for one in pool) / len(pool)
                 else:
                     scaled = (score - np.mean(reference)) / np.std(reference)
-                totals[which][place] += share * scaled
+                if options["combine"] == "min":
+                    totals[which][place] = min(totals[which][place], scaled)
+                else:
+                    totals[which][place] += share * scaled
     return totals
+
+
+DETECTORS = ["dot", "cosine", "length_normalised", "loss", "ifd", "contrast_mismatched"]
+
+
+def fitting(options):
+    """As many weights as detectors, and none where the least counts."""
+    weights = options["weights"]
+    fits = None if weights is None or options["combine"] == "min" else weights[: len(options["detectors"])]
+    return {**options, "weights": fits}
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -80,12 +100,13 @@ OPTIONS = st.fixed_dictionaries(
         "score": st.sampled_from(["dot", "cosine", "length_normalised", "fused"]),
         "weighting": st.sampled_from(["learning_rate", "uniform"]),
         "normalise_checkpoints": st.booleans(),
-        "fused_score": st.sampled_from(["dot", "cosine", "length_normalised"]),
+        "detectors": st.lists(st.sampled_from(DETECTORS), min_size=1, max_size=4, unique=True),
         "fusion": st.sampled_from(["zscore", "rank"]),
-        "loss_weight": st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+        "combine": st.sampled_from(["mean", "min"]),
+        "weights": st.sampled_from([None, [1.0, 0.0, 2.5, 0.3]]),
         "loss_at": st.sampled_from(["trajectory", "last"]),
     }
-)
+).map(fitting)
 
 
 @given(options=OPTIONS, has_anchors=st.booleans(), block=st.sampled_from([1, 7, 1 << 16]))
@@ -230,10 +251,15 @@ class TestRefusals:
             {"score": "norm"},
             {"weighting": "linear"},
             {"normalise_checkpoints": 1},
-            {"fused_score": "fused"},
+            {"detectors": ["fused"]},
+            {"detectors": []},
+            {"detectors": "loss"},
+            {"detectors": ["loss", "loss"]},
+            {"combine": "max"},
+            {"weights": [1.0]},
+            {"weights": [1.0, -1.0]},
+            {"weights": [0.0, 0.0]},
             {"fusion": "sum"},
-            {"loss_weight": 1.1},
-            {"loss_weight": math.nan},
             {"loss_at": "first"},
         ],
     )

@@ -63,11 +63,12 @@ class Pass:
     scale: Tensor | None = None
     problems: dict[str, Tensor] = field(default_factory=dict)
 
-    def per_example(self, values: Tensor) -> Tensor:
-        """Gradient sums ``[D]`` of the training loss as those of each example's own mean loss."""
+    @property
+    def gradient_scale(self) -> Tensor:
+        """``[D]``: by how much the loss's gradient is that of each example's own mean loss."""
         assert self.scale is not None
         assert self.num_labels is not None
-        return values / (self.scale * self.num_labels)
+        return self.scale * self.num_labels
 
 
 class BackwardTap:

@@ -13,10 +13,11 @@ from torch import Tensor
 from transformers import Trainer
 
 from hf_datasel.functional.datainf import dampings, shrinkages
-from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.trace import Trace
+from hf_datasel.training.influence.answers import probe_of_answers
 from hf_datasel.training.influence.direction import Direction
 from hf_datasel.training.influence.engine import Influence, InfluenceOptions
+from hf_datasel.training.influence.frame import ALL
 from hf_datasel.training.influence.parameters import Parameters
 from hf_datasel.training.influence.refusals import refuse_ungradable
 from hf_datasel.training.influence.rules import Measure
@@ -58,8 +59,7 @@ def record_ifd(
     refuse_unrecordable(trainer, "probe", has_source=dataset is not None)
     recording = _recording(trainer, output_dir, dataset, overwrite, "ifd")
     with_question = Probe(trainer, recording.examples, tokens_per_batch)
-    first = getattr(trainer.processing_class, "bos_token_id", None)
-    alone = Probe(trainer, recording.examples.map(_answer_alone, fn_kwargs={"first": first}), tokens_per_batch)
+    alone = probe_of_answers(trainer, recording.examples, tokens_per_batch)
     losses, base = with_question.sweep("Loss of answers"), alone.sweep("Loss of answers without their questions")
     if not trainer.is_world_process_zero():
         return None
@@ -112,11 +112,11 @@ def record_datainf(
     options = InfluenceOptions(parameters=parameters, norms=True)
     refuse_ungradable(trainer, "probe", options, has_source=dataset is not None, score_every=1)
     recording = _recording(trainer, output_dir, dataset, overwrite, "datainf")
-    influence = Influence(trainer, recording.examples, validation_dataset, None, None, options, tokens_per_batch)
-    direction = influence.direction()
+    influence = Influence(trainer, recording.examples, validation_dataset, {}, None, options, tokens_per_batch)
+    direction = influence.directions()[ALL]
     names = list(influence.parameters)
     measure = influence.make_measure(per_parameter=True)
-    measure.direction = direction
+    measure.directions = {ALL: direction}
     parts = influence.train.score(
         influence.sites,
         measure,
@@ -143,7 +143,7 @@ def record_datainf(
     }
     norm = math.sqrt(sum(float(part.double().square().sum()) for part in inverse.values()))
     last = Measure(influence.sites)
-    last.direction = Direction(inverse, norm)
+    last.directions = {ALL: Direction(inverse, norm)}
     scored = influence.train.score(
         influence.sites, last, lambda frame: {"datainf": -frame.inner()}, "DataInf: influence"
     )
@@ -166,11 +166,3 @@ def _recording(trainer: Trainer, output_dir: Any, dataset: Any, overwrite: bool,
 def _column(trainer: Trainer) -> dict[str, float]:
     epoch = trainer.state.epoch
     return {"step": trainer.state.global_step, "epoch": math.nan if epoch is None else float(epoch)}
-
-
-def _answer_alone(row: dict[str, Any], first: int | None) -> dict[str, list[int]]:
-    tokens = [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label != IGNORE_INDEX]
-    if first is not None and row["input_ids"][0] == first and (not tokens or row["labels"][0] == IGNORE_INDEX):
-        return {"input_ids": [first, *tokens], "labels": [IGNORE_INDEX, *tokens]}
-    tokens = tokens or row["input_ids"][:1]
-    return {"input_ids": tokens, "labels": [IGNORE_INDEX, *tokens[1:]]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ class InfluenceTraces:
     Args:
         trace: the influence Trace.
         anchor_ids: int64 ``[n]`` ascending, or None.
-        norms: whether cosines are recorded.
+        names: what is recorded, "influence" in the Trace itself.
         direction: whether each column has one direction, whose norm is recorded.
     """
 
-    def __init__(self, trace: Trace, anchor_ids: np.ndarray | None, *, norms: bool, direction: bool = True) -> None:
+    def __init__(
+        self, trace: Trace, anchor_ids: np.ndarray | None, names: Sequence[str], *, direction: bool = True
+    ) -> None:
         self._trace = trace
-        self._norms = norms
+        self._names = ["loss", "num_labels", *(name for name in names if name != "influence")]
         planned = trace.num_planned
         self._beside = self._measured(trace, planned)
         self._direction = (
@@ -75,8 +78,7 @@ class InfluenceTraces:
         _write(self._trace, self._beside, ids, scored, column)
 
     def _measured(self, trace: Trace, planned: int | None) -> dict[str, Trace]:
-        names = ["loss", "num_labels", *(["cosine"] if self._norms else [])]
-        return {name: _companion(trace, name, planned, None, metric=name) for name in names}
+        return {name: _companion(trace, name, planned, None, metric=name) for name in self._names}
 
 
 def _companion(trace: Trace, name: str, planned: int | None, ids: np.ndarray | None, metric: str) -> Trace:

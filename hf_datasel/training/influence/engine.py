@@ -14,14 +14,18 @@ from transformers import Trainer
 
 from hf_datasel.example_ids import read_example_ids
 from hf_datasel.functional.directions import is_share
+from hf_datasel.training.influence.answers import probe_of_answers
 from hf_datasel.training.influence.direction import Direction, Precondition, make_direction
-from hf_datasel.training.influence.frame import Frame
+from hf_datasel.training.influence.frame import ALL, Frame
 from hf_datasel.training.influence.held_out import group_weights, prepare_held_out, refuse_leaks
 from hf_datasel.training.influence.parameters import Parameters, choose_parameters
 from hf_datasel.training.influence.probe import GradientSweep, Scored
 from hf_datasel.training.influence.rules import Measure, Norms
 from hf_datasel.training.influence.sites import find_sites
+from hf_datasel.training.probe import Probe
 
+Directions = dict[str, Direction]
+CONTRAST = "contrast_"
 PRECONDITIONS = ("none", "adam", "official")
 
 
@@ -33,6 +37,7 @@ class InfluenceOptions:
     precondition: Precondition = "none"
     norms: bool = False
     low_rank: int | float | None = None
+    ifd: bool = False
     group_column: str | None = None
     group_weights: Mapping[str, float] | None = None
 
@@ -57,7 +62,7 @@ class Influence:
         trainer: built, not yet training.
         examples: its tokenised rows with ids, one row an example.
         validation: rows whose mean gradient is the direction, in the trainer's format.
-        contrast: rows whose mean gradient is taken off it, or None.
+        contrasts: sets of bad rows by name: each gives another direction, its mean gradient taken off the first.
         anchors: trusted rows that are scored like the examples, or None.
         options: what to measure.
         tokens_per_batch: padded tokens of a sweep's batch on one process.
@@ -76,7 +81,7 @@ class Influence:
         trainer: Trainer,
         examples: Dataset | IterableDataset,
         validation: Any,
-        contrast: Any,
+        contrasts: Mapping[str, Any],
         anchors: Any,
         options: InfluenceOptions,
         tokens_per_batch: int,
@@ -93,13 +98,20 @@ class Influence:
         self._validation = GradientSweep(trainer, held_out["validation_dataset"], tokens_per_batch)
         self._weights = self._validation_weights(validation, held_out["validation_dataset"])
         self.train = GradientSweep(trainer, examples, tokens_per_batch)
-        self._contrast = None
-        if contrast is not None:
-            bad = prepare_held_out(trainer, contrast, "contrast_dataset")
-            self._contrast = GradientSweep(trainer, bad, tokens_per_batch)
+        self._alone: dict[GradientSweep, Probe] = {}
+        if options.ifd:
+            self._alone[self.train] = probe_of_answers(trainer, examples, tokens_per_batch)
+        self._contrasts = {
+            f"{CONTRAST}{name}": GradientSweep(
+                trainer, prepare_held_out(trainer, rows, f"contrast_datasets[{name!r}]"), tokens_per_batch
+            )
+            for name, rows in contrasts.items()
+        }
         self.anchors = None
         if anchors is not None:
             self.anchors = GradientSweep(trainer, held_out["anchor_dataset"], tokens_per_batch)
+            if options.ifd:
+                self._alone[self.anchors] = probe_of_answers(trainer, held_out["anchor_dataset"], tokens_per_batch)
 
     def make_measure(self, per_parameter: bool = False) -> Measure:
         """A fresh measure of these options, without a direction yet."""
@@ -109,43 +121,62 @@ class Influence:
         official = self.options.precondition == "official"
         return Measure(self.sites, norms=norms, official=official, per_parameter=per_parameter)
 
-    def direction(self, description: str = "Validation gradient") -> Direction:
-        """The direction under the model and the optimizer as they are now.
+    @property
+    def names(self) -> list[str]:
+        """What is recorded of every example, beside its loss."""
+        ifd = ["ifd"] if self.options.ifd else []
+        return ["influence", *(["cosine"] if self.options.norms else []), *ifd, *self._contrasts]
+
+    def directions(self, description: str = "Validation gradient") -> Directions:
+        """The directions under the model and the optimizer as they are now.
 
         Raises:
-            ValueError: it is zero or not finite, or the optimizer holds no second moments.
+            ValueError: one is zero or not finite, or the optimizer holds no second moments.
         """
-        mean = self._validation.mean_gradient(self.parameters, self._weights, description)
-        if self._contrast is not None:
-            num_rows = len(self._contrast.ids)
-            weights = np.full(num_rows, self._weights.sum() / num_rows)
-            bad = self._contrast.mean_gradient(self.parameters, weights, description)
-            mean = {name: gradient - bad[name] for name, gradient in mean.items()}
-        return self.make_direction(mean)
+        good = self._validation.mean_gradient(self.parameters, self._weights, description)
+        means = {ALL: good}
+        for key, sweep in self._contrasts.items():
+            weights = np.full(len(sweep.ids), self._weights.sum() / len(sweep.ids))
+            bad = sweep.mean_gradient(self.parameters, weights, f"{description} ({key})")
+            means[key] = {name: gradient - bad[name] for name, gradient in good.items()}
+        return self.make_directions(means)
 
-    def make_direction(self, mean: Mapping[str, Tensor]) -> Direction:
-        """The direction of a mean gradient, by parameter name.
+    def make_directions(self, means: Mapping[str, Mapping[str, Tensor]]) -> Directions:
+        """The directions of mean gradients, by key and parameter name.
 
         Raises:
-            ValueError: as :meth:`direction`.
+            ValueError: as :meth:`directions`.
         """
-        options = self.options
-        return make_direction(
-            mean, self.parameters, self._trainer.optimizer, options.precondition, options.low_rank, self.sites
-        )
+        options, optimizer = self.options, self._trainer.optimizer
+        return {
+            key: make_direction(mean, self.parameters, optimizer, options.precondition, options.low_rank, self.sites)
+            for key, mean in means.items()
+        }
 
-    def score(self, sweep: GradientSweep, direction: Direction, description: str) -> Scored:
-        """``influence``, and with norms ``cosine``, of a sweep's examples."""
+    def score(self, sweep: GradientSweep, directions: Directions, description: str) -> Scored:
+        """The values of :attr:`names` of a sweep's examples."""
         measure = self.make_measure()
-        measure.direction = direction
-        return sweep.score(self.sites, measure, lambda frame: self.read(frame, direction), description)
+        measure.directions = directions
+        scored = sweep.score(self.sites, measure, lambda frame: self.read(frame, directions), description)
+        if sweep in self._alone:
+            scored.columns["ifd"] = scored.losses / self._alone[sweep].sweep(f"{description}, answers alone")
+        return scored
 
-    def read(self, frame: Frame, direction: Direction) -> dict[str, Tensor]:
-        """Named values ``[D]`` of a finished frame whose loss was the sum of the examples' losses."""
-        inner = frame.inner()
-        values = {"influence": inner}
-        if self.options.norms:
-            values["cosine"] = cosine(inner, frame.squared(), direction.norm)
+    def read(self, frame: Frame, directions: Directions, scale: Tensor | float = 1.0) -> dict[str, Tensor]:
+        """The values ``[D]`` of :attr:`names` in a finished frame.
+
+        Args:
+            frame: of a loss whose gradient was ``scale`` times that of each example's mean loss.
+            directions: that gradients were held against.
+            scale: of each example, ``[D]``.
+        """
+        values = {"influence": frame.inner() / scale}
+        norms = frame.squared().sqrt() / scale if self.options.norms else None
+        if norms is not None:
+            values["cosine"] = cosine(values["influence"], norms, directions[ALL].norm)
+        for key in self._contrasts:
+            inner = frame.inner(key) / scale
+            values[key] = inner if norms is None else cosine(inner, norms, directions[key].norm)
         return values
 
     def describe(self) -> dict[str, Any]:
@@ -157,8 +188,9 @@ class Influence:
             "num_parameters_scored": sum(p.numel() for p in self.parameters.values()),
             "norms": options.norms,
             "low_rank": options.low_rank,
+            "ifd": options.ifd,
             "num_validation": len(self._validation.ids),
-            "num_contrast": 0 if self._contrast is None else len(self._contrast.ids),
+            "num_contrasts": {name: len(sweep.ids) for name, sweep in self._contrasts.items()},
             "num_anchors": 0 if self.anchors is None else len(self.anchors.ids),
             "group_column": options.group_column,
             "group_weights": None if options.group_weights is None else dict(options.group_weights),
@@ -175,6 +207,6 @@ class Influence:
         return group_weights(groups, self.options.group_weights, column)
 
 
-def cosine(inner: Tensor, squared: Tensor, direction_norm: float) -> Tensor:
+def cosine(inner: Tensor, norms: Tensor, direction_norm: float) -> Tensor:
     """``<g, v> / (|g| |v|)``; 0 where an example has no gradient at all."""
-    return inner / (squared.sqrt() * direction_norm).clamp_min(torch.finfo(torch.float32).tiny)
+    return inner / (norms * direction_norm).clamp_min(torch.finfo(torch.float32).tiny)

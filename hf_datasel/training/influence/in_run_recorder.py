@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from transformers import Trainer, TrainerControl, TrainerState
@@ -14,7 +15,7 @@ from hf_datasel.training.in_run import RecordLog, visits
 from hf_datasel.training.in_run_recorder import NEVER_VISITED, InRunRecorder
 from hf_datasel.training.influence.backward import PROBLEMS, BackwardTap, Pass
 from hf_datasel.training.influence.bundle import InfluenceTraces
-from hf_datasel.training.influence.engine import Influence, cosine
+from hf_datasel.training.influence.engine import Influence
 from hf_datasel.training.influence.probe import Scored
 from hf_datasel.training.influence.saved_direction import SavedDirections, anchors_of_epoch
 from hf_datasel.training.recording import UNLABELLED, Recording
@@ -25,13 +26,11 @@ logger = logging.get_logger(__name__)
 UNSCORED = "never among the steps that were scored (score_every)"
 
 
-class InfluenceLog(RecordLog):
-    """Records of one process, with inner products."""
-
-    record: ClassVar[np.dtype[Any]] = np.dtype(
-        [("epoch", "<i4"), ("step", "<i4"), ("id", "<i8"), ("learning_rate", "<f4")]
-        + [(name, "<f4") for name in ("loss", "influence", "cosine", "labels")]
-    )
+def influence_log(names: Sequence[str]) -> type[RecordLog]:
+    """A log whose records hold the values ``names`` beside loss and number of labels."""
+    fields = [("epoch", "<i4"), ("step", "<i4"), ("id", "<i8"), ("learning_rate", "<f4")]
+    record = np.dtype([*fields, *((name, "<f4") for name in ("loss", "labels", *names))])
+    return type("InfluenceLog", (RecordLog,), {"record": record})
 
 
 class GradientInRunRecorder(InRunRecorder):
@@ -44,11 +43,10 @@ class GradientInRunRecorder(InRunRecorder):
         score_every: steps from one that is scored to the next.
     """
 
-    log_type = InfluenceLog
-
     def __init__(
         self, recording: Recording, schedule: CheckpointSchedule, influence: Influence, score_every: int
     ) -> None:
+        self.log_type = influence_log(influence.names)
         self._schedule = schedule
         self._influence = influence
         self._score_every = score_every
@@ -72,7 +70,7 @@ class GradientInRunRecorder(InRunRecorder):
         if state.global_step == 0:
             self._renew(0)
         else:
-            self._measure.direction = self._influence.make_direction(self._saved.load(trainer, state.global_step))
+            self._measure.directions = self._influence.make_directions(self._saved.load(trainer, state.global_step))
 
     def step_end(self, state: TrainerState, control: TrainerControl) -> None:
         """Make records durable, and renew the direction where that is planned."""
@@ -109,25 +107,20 @@ class GradientInRunRecorder(InRunRecorder):
     def _renew(self, step: int) -> None:
         influence = self._influence
         with self._tap.capture.paused():
-            direction = influence.direction()
+            directions = influence.directions()
             anchors = influence.anchors
-            scored = None if anchors is None else influence.score(anchors, direction, "Scoring anchors")
-        self._measure.direction = direction
-        self._saved.save(self._recording.trainer, step, self._epoch, direction, scored)
+            scored = None if anchors is None else influence.score(anchors, directions, "Scoring anchors")
+        self._measure.directions = directions
+        self._saved.save(self._recording.trainer, step, self._epoch, directions, scored)
 
     def _keep(self, done: Pass) -> None:
-        direction = self._measure.direction
-        assert direction is not None
         assert done.losses is not None
         assert done.num_labels is not None
-        inner = done.per_example(done.frame.inner())
-        values = {"loss": done.losses, "influence": inner, "labels": done.num_labels.float()}
-        if self._influence.options.norms:
-            norms = done.per_example(done.frame.squared().sqrt())
-            values["cosine"] = cosine(inner, norms.square(), direction.norm)
+        values = self._influence.read(done.frame, self._measure.directions, done.gradient_scale)
         epoch, step, learning_rate = done.when
         self._problems.append((step, done.problems))
-        self._log.add(epoch, step, learning_rate, done.ids, done.num_labels, **values)
+        labels = done.num_labels.float()
+        self._log.add(epoch, step, learning_rate, done.ids, done.num_labels, loss=done.losses, labels=labels, **values)
 
     def _flush(self) -> None:
         for step, problems in self._problems:
@@ -143,22 +136,16 @@ class GradientInRunRecorder(InRunRecorder):
         if not columns:
             logger.warning(NEVER_VISITED)
             return
-        others = {
-            name: visits(records, scored, name)[0]
-            for name in ("loss", "labels", *(["cosine"] if self._influence.options.norms else []))
-        }
+        names = self._influence.names
+        others = {name: visits(records, scored, name)[0] for name in ("loss", "labels", *names[1:])}
         self._recording.mark(trace, np.setdiff1d(ids, scored, assume_unique=True), UNSCORED)
         self._recording.mark(trace, scored[np.isnan(values).all(axis=1)], UNLABELLED)
         anchors = self._influence.anchors
-        traces = InfluenceTraces(
-            trace, None if anchors is None else anchors.ids, norms=self._influence.options.norms, direction=False
-        )
+        traces = InfluenceTraces(trace, None if anchors is None else anchors.ids, names, direction=False)
         records_of_anchors = self._saved.anchors()
         for number, column in enumerate(columns):
             counts = np.nan_to_num(others["labels"][:, number]).astype(np.int64)
-            measured = {"influence": values[:, number]}
-            if "cosine" in others:
-                measured["cosine"] = others["cosine"][:, number]
+            measured = {"influence": values[:, number], **{name: others[name][:, number] for name in names[1:]}}
             of_anchors = None if anchors is None else anchors_of_epoch(records_of_anchors, number)
             traces.write(scored, Scored(measured, others["loss"][:, number], counts), of_anchors, None, column)
         for companion in traces.all():

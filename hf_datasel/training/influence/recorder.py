@@ -7,8 +7,8 @@ from typing import Any
 
 from hf_datasel.trace import Trace
 from hf_datasel.training.influence.bundle import InfluenceTraces
-from hf_datasel.training.influence.direction import Direction
-from hf_datasel.training.influence.engine import Influence
+from hf_datasel.training.influence.engine import Directions, Influence
+from hf_datasel.training.influence.frame import ALL
 from hf_datasel.training.influence.probe import Scored
 from hf_datasel.training.probe_recorder import ProbeRecorder
 from hf_datasel.training.recording import UNLABELLED, Recording
@@ -19,7 +19,7 @@ from hf_datasel.training.schedule import CheckpointSchedule
 class Checkpoint:
     """What was measured at one."""
 
-    direction: Direction
+    directions: Directions
     scored: Scored
     anchors: Scored | None
 
@@ -38,17 +38,17 @@ class GradientProbeRecorder(ProbeRecorder):
     def _open_beside(self, trace: Trace) -> list[Trace]:
         anchors = self._influence.anchors
         ids = None if anchors is None else anchors.ids
-        self._traces = InfluenceTraces(trace, ids, norms=self._influence.options.norms)
+        self._traces = InfluenceTraces(trace, ids, self._influence.names)
         return self._traces.all()
 
     def _measure(self, checkpoint: str) -> Checkpoint:
         influence = self._influence
-        direction = influence.direction(f"Validation gradient ({checkpoint})")
+        directions = influence.directions(f"Validation gradient ({checkpoint})")
         anchors = influence.anchors
         return Checkpoint(
-            direction,
-            influence.score(influence.train, direction, f"Scoring examples ({checkpoint})"),
-            None if anchors is None else influence.score(anchors, direction, f"Scoring anchors ({checkpoint})"),
+            directions,
+            influence.score(influence.train, directions, f"Scoring examples ({checkpoint})"),
+            None if anchors is None else influence.score(anchors, directions, f"Scoring anchors ({checkpoint})"),
         )
 
     def _commit(self, trace: Trace, measured: Checkpoint, column: dict[str, Any]) -> None:
@@ -57,4 +57,4 @@ class GradientProbeRecorder(ProbeRecorder):
             unlabelled = self._ids[measured.scored.num_labels == 0]
             self._traces.mark(unlabelled, UNLABELLED)
             self._recording.mark(trace, unlabelled, UNLABELLED)
-        self._traces.write(self._ids, measured.scored, measured.anchors, measured.direction, column)
+        self._traces.write(self._ids, measured.scored, measured.anchors, measured.directions[ALL], column)

@@ -58,6 +58,7 @@ def _in_run(trainer: Trainer, options: InfluenceOptions) -> list[tuple[bool, str
             f"precondition='{options.precondition}' needs second moments, which an optimizer has only after its first "
             f"step, when training has passed examples already; {probe}",
         ),
+        (options.ifd, f"ifd=True needs sweeps, which training's own backward is not; {probe}"),
         (args.label_smoothing_factor > 0, f"label_smoothing_factor changes the loss; {probe}"),
         (trainer.compute_loss_func is not None, f"compute_loss_func is a loss of your own; {probe}"),
         (getattr(args, "loss_type", "nll") != "nll", f"loss_type='{getattr(args, 'loss_type', None)}'; {probe}"),

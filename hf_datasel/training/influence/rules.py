@@ -72,7 +72,10 @@ class Measure(SiteRule):
         sites: all of them.
         norms: "plain", ``|g_i|^2``; "preconditioned", ``sum P g_i^2`` with the direction's P.
         official: the released code's sum in place of the inner product.
-        per_parameter: keep each parameter's numbers apart, under its name.
+        per_parameter: keep each parameter's numbers apart, under its name; for one direction.
+
+    Attributes:
+        directions: what gradients are held against, by the key of their sums in a frame; ``ALL`` is the first.
 
     Raises:
         ValueError: norms of a weight that several modules share, where no rule is known.
@@ -81,7 +84,7 @@ class Measure(SiteRule):
     def __init__(
         self, sites: Sequence[Site], *, norms: Norms = "none", official: bool = False, per_parameter: bool = False
     ) -> None:
-        self.direction: Direction | None = None
+        self.directions: dict[str, Direction] = {}
         self._norms = norms
         self._official = official
         self._per_parameter = per_parameter
@@ -122,28 +125,26 @@ class Measure(SiteRule):
             if site.bias is not None:
                 self.vector(frame, site.bias, residuals[None])
             return log_probs
-        gradients = self._direction.gradients
-        toward = None if site.weight is None else gradients[site.weight]
-        bias_toward = None if site.bias is None else gradients[site.bias]
-        inner, log_probs = ghost.head_inner(hidden, labels, weight, bias, toward, bias_toward, softcap)
-        frame.add_tokens((inner * scale)[None])
+        toward = {
+            key: (direction.gradients.get(site.weight or ""), direction.gradients.get(site.bias or ""))
+            for key, direction in self.directions.items()
+        }
+        inner, log_probs = ghost.head_inner(hidden, labels, weight, bias, list(toward.values()), softcap)
+        for key, values in zip(toward, inner, strict=True):
+            frame.add_tokens((values * scale)[None], key)
         return log_probs
 
     def linear(self, site: Site, frame: Frame, name: str, inputs: Tensor, grads: Tensor) -> None:
         """Inner products, and squared norms."""
-        if self._official:
-            frame.add_examples(
-                ghost_norms.linear_functional(frame.arrange(inputs), frame.arrange(grads), self._official_at(site)),
-                self._key(name),
-            )
-        elif self.direction is not None:
-            direction = self.direction
-            if name in direction.factors:
-                left, right = direction.factors[name]
-                frame.add_tokens(ghost.linear_inner_low_rank(inputs, grads, left, right), self._key(name))
+        for key, direction in self._keyed(name):
+            if self._official:
+                elementwise = self._official_at(site, direction)
+                values = ghost_norms.linear_functional(frame.arrange(inputs), frame.arrange(grads), elementwise)
+                frame.add_examples(values, key)
+            elif name in direction.factors:
+                frame.add_tokens(ghost.linear_inner_low_rank(inputs, grads, *direction.factors[name]), key)
             else:
-                values = ghost.linear_inner(inputs, grads, _oriented(site, direction.gradients[name]))
-                frame.add_tokens(values, self._key(name))
+                frame.add_tokens(ghost.linear_inner(inputs, grads, _oriented(site, direction.gradients[name])), key)
         if self._norms != "none":
             arranged, their_grads = frame.arrange(inputs), frame.arrange(grads)
             if self._norms == "plain":
@@ -157,13 +158,15 @@ class Measure(SiteRule):
 
     def embedding(self, site: Site, frame: Frame, name: str, tokens: Tensor, grads: Tensor) -> None:
         """The same."""
-        if self._official:
-            at_rows = self._official_at_rows(name)
-            untouched = self._official_at(site)(torch.zeros_like(self._direction.gradients[name])).sum()
-            values = ghost_norms.embedding_functional(frame.arrange(tokens), frame.arrange(grads), at_rows, untouched)
-            frame.add_examples(values, self._key(name))
-        elif self.direction is not None:
-            frame.add_tokens(ghost.embedding_inner(tokens, grads, self.direction.gradients[name]), self._key(name))
+        for key, direction in self._keyed(name):
+            if self._official:
+                untouched = self._official_at(site, direction)(torch.zeros_like(direction.gradients[name])).sum()
+                values = ghost_norms.embedding_functional(
+                    frame.arrange(tokens), frame.arrange(grads), _official_at_rows(direction, name), untouched
+                )
+                frame.add_examples(values, key)
+            else:
+                frame.add_tokens(ghost.embedding_inner(tokens, grads, direction.gradients[name]), key)
         if self._norms != "none":
             arranged, their_grads = frame.arrange(tokens), frame.arrange(grads)
             weights = self._preconditioner(name) if self._norms == "preconditioned" else None
@@ -179,12 +182,12 @@ class Measure(SiteRule):
 
     def vector(self, frame: Frame, name: str, grads: Tensor) -> None:
         """The same."""
-        if self._official:
-            frame.add_examples(
-                ghost_norms.vector_functional(frame.arrange(grads), self._official_of(name)), self._key(name)
-            )
-        elif self.direction is not None:
-            frame.add_tokens(ghost.bias_inner(grads, self.direction.gradients[name]), self._key(name))
+        for key, direction in self._keyed(name):
+            if self._official:
+                elementwise = official_inner(direction.gradients[name], *direction.moments[name])
+                frame.add_examples(ghost_norms.vector_functional(frame.arrange(grads), elementwise), key)
+            else:
+                frame.add_tokens(ghost.bias_inner(grads, direction.gradients[name]), key)
         if self._norms != "none":
             weights = self._preconditioner(name) if self._norms == "preconditioned" else None
             squared = ghost_norms.vector_functional(
@@ -200,30 +203,29 @@ class Measure(SiteRule):
     def _key(self, name: str) -> str:
         return name if self._per_parameter else ALL
 
-    @property
-    def _direction(self) -> Direction:
-        assert self.direction is not None
-        return self.direction
+    def _keyed(self, name: str) -> list[tuple[str, Direction]]:
+        """The directions, each with the key of its sums at a parameter."""
+        if self._per_parameter:
+            return [(name, direction) for direction in self.directions.values()]
+        return list(self.directions.items())
 
     def _preconditioner(self, name: str) -> Tensor:
-        return self._direction.preconditioner[name]
+        return self.directions[ALL].preconditioner[name]  # the same in every direction
 
-    def _official_of(self, name: str) -> Callable[[Tensor], Tensor]:
-        return official_inner(self._direction.gradients[name], *self._direction.moments[name])
-
-    def _official_at(self, site: Site) -> Callable[[Tensor], Tensor]:
+    def _official_at(self, site: Site, direction: Direction) -> Callable[[Tensor], Tensor]:
         assert site.weight is not None
-        parts = (self._direction.gradients[site.weight], *self._direction.moments[site.weight])
+        parts = (direction.gradients[site.weight], *direction.moments[site.weight])
         return official_inner(*(_oriented(site, part) for part in parts))
 
-    def _official_at_rows(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
-        direction, (mean, square) = self._direction.gradients[name], self._direction.moments[name]
 
-        def change(rows: Tensor, which: Tensor) -> Tensor:
-            at = official_inner(direction[which], mean[which], square[which])
-            return at(rows) - at(torch.zeros_like(rows))
+def _official_at_rows(direction: Direction, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    toward, (mean, square) = direction.gradients[name], direction.moments[name]
 
-        return change
+    def change(rows: Tensor, which: Tensor) -> Tensor:
+        at = official_inner(toward[which], mean[which], square[which])
+        return at(rows) - at(torch.zeros_like(rows))
+
+    return change
 
 
 def _oriented(site: Site, values: Tensor) -> Tensor:

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+from torch import Tensor
 from transformers import Trainer
 
 from hf_datasel.storage import read_json, write_atomic, write_json
-from hf_datasel.training.influence.direction import Direction
+from hf_datasel.training.influence.engine import Directions
 from hf_datasel.training.influence.probe import Scored
+
+SEPARATOR = "/"  # no parameter's name holds it
 
 
 class SavedDirections:
@@ -28,16 +31,22 @@ class SavedDirections:
         self._folder = folder
         self._checkpoint = 0
 
-    def save(self, trainer: Trainer, step: int, epoch: int, direction: Direction, anchors: Scored | None) -> None:
-        """Keep a direction made after ``step`` optimizer steps, and the anchors' values under it."""
+    def save(self, trainer: Trainer, step: int, epoch: int, directions: Directions, anchors: Scored | None) -> None:
+        """Keep directions made after ``step`` optimizer steps, and the anchors' values under it."""
         if trainer.is_world_process_zero():
             self._folder.mkdir(parents=True, exist_ok=True)
             if anchors is not None:
                 values = {name: column.tolist() for name, column in anchors.columns.items()}
                 values |= {"loss": anchors.losses.tolist(), "num_labels": anchors.num_labels.tolist()}
-                record = {"step": step, "epoch": epoch, "norm": direction.norm, "values": values}
+                record = {"step": step, "epoch": epoch, "values": values}
                 write_json(self._folder / f"anchors-{step:08d}.json", record)
-            raw = safetensors.torch.save({name: part.cpu() for name, part in direction.gradients.items()})
+            raw = safetensors.torch.save(
+                {
+                    f"{key}{SEPARATOR}{name}": part.cpu().contiguous()
+                    for key, direction in directions.items()
+                    for name, part in direction.gradients.items()
+                }
+            )
             write_atomic(self._path(step), lambda file: file.write(raw), len(raw))
             steps = self._steps()
             before = [known for known in steps if known <= self._checkpoint]
@@ -58,8 +67,8 @@ class SavedDirections:
                     path.unlink()
         trainer.accelerator.wait_for_everyone()
 
-    def load(self, trainer: Trainer, global_step: int) -> dict[str, Any]:
-        """The mean gradients, by parameter name, that stood after ``global_step`` optimizer steps.
+    def load(self, trainer: Trainer, global_step: int) -> dict[str, dict[str, Tensor]]:
+        """The mean gradients, by key and parameter name, that stood after ``global_step`` optimizer steps.
 
         Raises:
             ValueError: there are none.
@@ -71,7 +80,11 @@ class SavedDirections:
                 "start training again, or give the output_dir of the run that was killed."
             )
         raw = self._path(steps[-1]).read_bytes()
-        return {name: part.to(trainer.accelerator.device) for name, part in safetensors.torch.load(raw).items()}
+        means: dict[str, dict[str, Tensor]] = {}
+        for label, part in safetensors.torch.load(raw).items():
+            key, name = label.split(SEPARATOR)
+            means.setdefault(key, {})[name] = part.to(trainer.accelerator.device)
+        return means
 
     def anchors(self) -> list[dict[str, Any]]:
         """The anchors' records, in the order of their steps."""

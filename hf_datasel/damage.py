@@ -1,0 +1,88 @@
+"""Rows that are bad on purpose, made of good ones: what a contrasted direction is taken from.
+
+Every function returns a dataset of as many rows, without example ids, and leaves the one it was given as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hf_datasel.fingerprint import EXAMPLE_ID
+
+SHORTEST, LONGEST = 0.1, 0.5  # share of an answer's words that a truncated one keeps
+
+
+def damaged(dataset: Any, kind: str, seed: int = 0) -> Any:
+    """The same questions with damaged answers.
+
+    Args:
+        dataset: rows with `prompt` and `completion`, or with `messages` that end in an answer.
+        kind: "mismatched", each row gets another row's answer; "truncated", the answer breaks off after a tenth to a
+            half of its words; "shuffled", its words in random order.
+        seed: of all random choices.
+
+    Returns:
+        A dataset of as many rows, without example ids.
+
+    Raises:
+        ValueError: an unknown kind, another format, or answers that cannot be damaged so.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = Dataset.from_dict({"prompt": ["2+2=", "sky?"], "completion": ["4", "blue"]})
+        >>> damaged(rows, "mismatched")["completion"][:]
+        ['blue', '4']
+    """
+    if kind not in DAMAGES:
+        raise ValueError(f"damaged: kind={kind!r} must be one of {sorted(DAMAGES)}.")
+    column = next((name for name in ("completion", "messages") if name in dataset.column_names), None)
+    if column is None:
+        raise ValueError(
+            "damaged needs columns 'prompt' and 'completion', or 'messages': in one text the answer cannot be told "
+            f"from the question; this dataset has {dataset.column_names}."
+        )
+    values = list(dataset[column])
+    is_chat = column == "messages" or (bool(values) and not isinstance(values[0], str))
+    answers = [value[-1]["content"] if is_chat else value for value in values]
+    given: list[Any] = DAMAGES[kind](answers, np.random.default_rng(seed))
+    if is_chat:
+        given = [[*value[:-1], {**value[-1], "content": text}] for value, text in zip(values, given, strict=True)]
+    names = [name for name in dataset.column_names if name not in (EXAMPLE_ID, column)]
+    return dataset.select_columns(names).add_column(column, given, feature=dataset.features[column])
+
+
+def _mismatched(answers: list[str], generator: np.random.Generator) -> list[str]:
+    order = generator.permutation(len(answers))
+    for shift in range(1, len(answers)):
+        donors = np.empty_like(order)
+        donors[order] = np.roll(order, shift)
+        given = [answers[donor] for donor in donors.tolist()]
+        if all(own != other for own, other in zip(answers, given, strict=True)):
+            return given
+    raise ValueError(
+        f"damaged: {len(answers)} rows with so many equal answers cannot all get another one; give it more rows, or "
+        "distinct ones."
+    )
+
+
+def _truncated(answers: list[str], generator: np.random.Generator) -> list[str]:
+    shares = generator.uniform(SHORTEST, LONGEST, len(answers))
+    cut = []
+    for answer, share in zip(answers, shares.tolist(), strict=True):
+        words = answer.split()
+        cut.append(" ".join(words[: max(1, int(share * len(words)))]))
+    return cut
+
+
+def _shuffled(answers: list[str], generator: np.random.Generator) -> list[str]:
+    return [" ".join(generator.permutation(answer.split()).tolist()) for answer in answers]
+
+
+DAMAGES: dict[str, Callable[[list[str], np.random.Generator], list[str]]] = {
+    "mismatched": _mismatched,
+    "truncated": _truncated,
+    "shuffled": _shuffled,
+}
