@@ -5,6 +5,7 @@ Every function returns a dataset of as many rows, without example ids, and leave
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from hf_datasel.fingerprint import EXAMPLE_ID
 
+WORD = re.compile(r"\S+")
 SHORTEST, LONGEST = 0.1, 0.5  # share of an answer's words that a truncated one keeps
 
 
@@ -37,6 +39,56 @@ def damaged(dataset: Any, kind: str, seed: int = 0) -> Any:
         ['blue', '4']
     """
     if kind not in DAMAGES:
+        raise ValueError(f"damaged: kind={kind!r} must be one of {sorted(DAMAGES)}.")
+    column = next((name for name in ("completion", "messages") if name in dataset.column_names), None)
+    if column is None:
+        raise ValueError(
+            "damaged needs columns 'prompt' and 'completion', or 'messages': in one text the answer cannot be told "
+            f"from the question; this dataset has {dataset.column_names}."
+        )
+    values = list(dataset[column])
+    is_chat = column == "messages" or (bool(values) and not isinstance(values[0], str))
+    answers = [value[-1]["content"] if is_chat else value for value in values]
+    given: list[Any] = DAMAGES[kind](answers, np.random.default_rng(seed))
+    if is_chat:
+        given = [[*value[:-1], {**value[-1], "content": text}] for value, text in zip(values, given, strict=True)]
+    names = [name for name in dataset.column_names if name not in (EXAMPLE_ID, column)]
+    return dataset.select_columns(names).add_column(column, given, feature=dataset.features[column])
+
+
+def _mismatched(answers: list[str], generator: np.random.Generator) -> list[str]:
+    order = generator.permutation(len(answers))
+    for shift in range(1, len(answers)):
+        donors = np.empty_like(order)
+        donors[order] = np.roll(order, shift)
+        given = [answers[donor] for donor in donors.tolist()]
+        if all(own != other for own, other in zip(answers, given, strict=True)):
+            return given
+    raise ValueError(
+        f"damaged: {len(answers)} rows with so many equal answers cannot all get another one; give it more rows, or "
+        "distinct ones."
+    )
+
+
+def _truncated(answers: list[str], generator: np.random.Generator) -> list[str]:
+    cut = []
+    for answer, share in zip(answers, generator.uniform(SHORTEST, LONGEST, len(answers)).tolist(), strict=True):
+        ends = [word.end() for word in WORD.finditer(answer)]
+        cut.append(answer[: ends[max(1, int(share * len(ends))) - 1]] if ends else answer)
+    return cut
+
+
+def _shuffled(answers: list[str], generator: np.random.Generator) -> list[str]:
+    """The words change places, the blanks between them stay: an answer begins as answers begin."""
+    return [_refilled(answer, generator.permutation(WORD.findall(answer)).tolist()) for answer in answers]
+
+
+def _refilled(answer: str, words: list[str]) -> str:
+    remaining = iter(words)
+    return WORD.sub(lambda _: next(remaining), answer)
+
+
+DAMAGES:
         raise ValueError(f"damaged: kind={kind!r} must be one of {sorted(DAMAGES)}.")
     column = next((name for name in ("completion", "messages") if name in dataset.column_names), None)
     if column is None:
