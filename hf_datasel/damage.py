@@ -88,51 +88,6 @@ def _refilled(answer: str, words: list[str]) -> str:
     return WORD.sub(lambda _: next(remaining), answer)
 
 
-DAMAGES:
-        raise ValueError(f"damaged: kind={kind!r} must be one of {sorted(DAMAGES)}.")
-    column = next((name for name in ("completion", "messages") if name in dataset.column_names), None)
-    if column is None:
-        raise ValueError(
-            "damaged needs columns 'prompt' and 'completion', or 'messages': in one text the answer cannot be told "
-            f"from the question; this dataset has {dataset.column_names}."
-        )
-    values = list(dataset[column])
-    is_chat = column == "messages" or (bool(values) and not isinstance(values[0], str))
-    answers = [value[-1]["content"] if is_chat else value for value in values]
-    given: list[Any] = DAMAGES[kind](answers, np.random.default_rng(seed))
-    if is_chat:
-        given = [[*value[:-1], {**value[-1], "content": text}] for value, text in zip(values, given, strict=True)]
-    names = [name for name in dataset.column_names if name not in (EXAMPLE_ID, column)]
-    return dataset.select_columns(names).add_column(column, given, feature=dataset.features[column])
-
-
-def _mismatched(answers: list[str], generator: np.random.Generator) -> list[str]:
-    order = generator.permutation(len(answers))
-    for shift in range(1, len(answers)):
-        donors = np.empty_like(order)
-        donors[order] = np.roll(order, shift)
-        given = [answers[donor] for donor in donors.tolist()]
-        if all(own != other for own, other in zip(answers, given, strict=True)):
-            return given
-    raise ValueError(
-        f"damaged: {len(answers)} rows with so many equal answers cannot all get another one; give it more rows, or "
-        "distinct ones."
-    )
-
-
-def _truncated(answers: list[str], generator: np.random.Generator) -> list[str]:
-    shares = generator.uniform(SHORTEST, LONGEST, len(answers))
-    cut = []
-    for answer, share in zip(answers, shares.tolist(), strict=True):
-        words = answer.split()
-        cut.append(" ".join(words[: max(1, int(share * len(words)))]))
-    return cut
-
-
-def _shuffled(answers: list[str], generator: np.random.Generator) -> list[str]:
-    return [" ".join(generator.permutation(answer.split()).tolist()) for answer in answers]
-
-
 DAMAGES: dict[str, Callable[[list[str], np.random.Generator], list[str]]] = {
     "mismatched": _mismatched,
     "truncated": _truncated,
