@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 import transformers
 import trl
+from peft import PeftConfig
 from transformers import Trainer
 
 from hf_datasel import __version__
+from hf_datasel.content import content_digest
+from hf_datasel.fingerprint import EXAMPLE_ID
 
 
 def describe_run(trainer: Trainer) -> dict[str, Any]:
@@ -26,6 +31,26 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
         "seed": args.seed,
         "versions": versions(),
     }
+
+
+def describe_rows(dataset: datasets.Dataset) -> dict[str, Any]:
+    """The content of held-out rows, in their order, as plain JSON values.
+
+    They need no ids, and a stamp would not do: rows picked from one dataset all carry that dataset's.
+    """
+    columns = tuple(sorted(name for name in dataset.column_names if name != EXAMPLE_ID))
+    numbers = np.arange(len(dataset), dtype=np.int64)
+    return {"digest": content_digest(dataset, numbers, columns), "num_rows": len(dataset)}
+
+
+def describe_adapter(config: PeftConfig | None) -> dict[str, Any] | None:
+    """An adapter's configuration as plain JSON values, its sets in order."""
+    if config is None:
+        return None
+    plain: dict[str, Any] = json.loads(
+        json.dumps(config.to_dict(), default=lambda value: sorted(value) if isinstance(value, set) else str(value))
+    )
+    return plain
 
 
 def versions() -> dict[str, str]:

@@ -16,7 +16,9 @@ from hf_datasel.data import add_example_ids
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS
 from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.describe import describe_adapter
 from hf_datasel.training.evidence import metric_of, require_recordable
+from hf_datasel.training.influence.held_out import require_rows
 from hf_datasel.training.online import OnlineSelection
 from hf_datasel.training.papers import PAPERS
 from hf_datasel.training.proxy import (
@@ -145,6 +147,9 @@ class SelectingSFTTrainer(SFTTrainer):
         """Say what does not fit before anything is loaded."""
         selector = make_selector(args)
         validation, anchors = self._held_out
+        for option, held_out in (("validation_dataset", validation), ("anchor_dataset", anchors)):
+            if held_out is not None:
+                require_rows(held_out, option)
         if args.selection_online_every is not None and validation is None:
             raise ValueError(
                 "selection_online_every holds gradients against trusted rows: pass validation_dataset=..."
@@ -244,8 +249,12 @@ class SelectingSFTTrainer(SFTTrainer):
         else:
             config = (self.model if self._proxy is None else self._proxy).config
             about = {"name": config._name_or_path, "model_type": config.model_type, "warm_up": self._proxy is None}
+        adapter = (
+            self._proxy_peft_config if self._proxy is not None else getattr(self.model, "active_peft_config", None)
+        )
         return {
             **about,
+            "adapter": describe_adapter(adapter),
             "training_args": self.args.proxy_training_args,
             "init_kwargs": self.args.proxy_model_init_kwargs,
         }

@@ -17,6 +17,21 @@ from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.training.packing import tokenized
 
 
+def require_rows(dataset: Any, option: str) -> None:
+    """Refuse what cannot be read again and again, or holds nothing.
+
+    Raises:
+        TypeError: it is no Dataset.
+        ValueError: it is empty.
+    """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"{option} must be a datasets.Dataset, not {type(dataset).__name__}: it is read at every checkpoint."
+        )
+    if len(dataset) == 0:
+        raise ValueError(f"{option} is empty: give it trusted examples of the task, a few dozen at least.")
+
+
 def prepare_held_out(trainer: Trainer, dataset: Any, option: str) -> Dataset:
     """Tokenised rows with ids 0 .. n - 1, for a sweep.
 
@@ -29,12 +44,7 @@ def prepare_held_out(trainer: Trainer, dataset: Any, option: str) -> Dataset:
         TypeError: it is no Dataset.
         ValueError: it is empty, of another format than the trainer's rows, or none of its rows has a label.
     """
-    if not isinstance(dataset, Dataset):
-        raise TypeError(
-            f"{option} must be a datasets.Dataset, not {type(dataset).__name__}: it is read at every checkpoint."
-        )
-    if len(dataset) == 0:
-        raise ValueError(f"{option} is empty: give it trusted examples of the task, a few dozen at least.")
+    require_rows(dataset, option)
     numbered = dataset.remove_columns(EXAMPLE_ID) if EXAMPLE_ID in dataset.column_names else dataset
     numbered = numbered.add_column(EXAMPLE_ID, np.arange(len(dataset), dtype=np.int64))
     rows = _tokenised(trainer, numbered, option) if "input_ids" not in numbered.column_names else numbered
