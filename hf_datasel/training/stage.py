@@ -27,7 +27,7 @@ from datasets import Dataset
 from transformers.utils import logging
 from trl import SFTTrainer
 
-from hf_datasel.data import dataset_fingerprint, rows, strata
+from hf_datasel.data import rows, strata
 from hf_datasel.example_ids import is_streaming, stamped_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS, Selector
@@ -36,7 +36,7 @@ from hf_datasel.storage import write_json
 from hf_datasel.trace import Trace
 from hf_datasel.training.broadcast import decide_once, select_once
 from hf_datasel.training.config import SelectingSFTConfig
-from hf_datasel.training.describe import versions
+from hf_datasel.training.describe import describe_rows, versions
 from hf_datasel.training.evidence import record_evidence
 from hf_datasel.training.proxy import save_trainable
 from hf_datasel.training.state import preserved_rng
@@ -146,7 +146,7 @@ class SelectionStage:
             "continue": args.selection_continue,
             "dataset": None if fingerprint is None else fingerprint.to_dict(),
             "held_out": {
-                name: None if rows_of is None else dataset_fingerprint(rows_of).to_dict()
+                name: None if rows_of is None else describe_rows(rows_of)
                 for name, rows_of in (("validation", validation), ("anchors", anchors))
             },
             "gradients": {name: getattr(args, f"selection_{name}") for name in GRADIENT_OPTIONS},
@@ -196,7 +196,7 @@ class SelectionStage:
         if self.args.selection_overwrite:
             for folder in (self.directory, self.selection_dir):
                 shutil.rmtree(folder, ignore_errors=True)
-        if marker.exists():
+        if marker.exists() and self._holds_work(marker):
             before = json.loads(marker.read_text())
             settings = json.loads(json.dumps(self._settings))
             other = sorted(key for key, value in settings.items() if before.get(key) != value)
@@ -211,6 +211,11 @@ class SelectionStage:
                 f"{self.args.output_dir} holds a selection stage of another run ({problem}): choose another "
                 "output_dir, or set selection_overwrite=True to throw it away."
             )
+
+    def _holds_work(self, marker: Path) -> bool:
+        """Whether anything was made under these settings: a run that was refused before leaves the marker alone."""
+        made = (path for path in self.directory.rglob("*") if path.is_file() and path != marker)
+        return self.selection_dir.exists() or next(made, None) is not None
 
     def _record(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> None:
         trainer = make_proxy_trainer(str(self.proxy_dir))
