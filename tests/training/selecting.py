@@ -6,11 +6,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
+from peft import LoraConfig
 
 from hf_datasel import SelectingSFTConfig, SelectingSFTTrainer
 from tests.training.tiny import base_options, make_dataset, tiny_model, word_tokenizer
 
 SMALL = {"selection_budget": 0.5, "selection_num_clusters": 4, "selection_num_checkpoints": 3}
+
+
+NUM_VALIDATION, NUM_ANCHORS = 5, 50
+
+
+def validation_rows() -> Dataset:
+    """Trusted rows without ids, which are none of the training rows."""
+    return bare_rows(NUM_VALIDATION, seed=100)
+
+
+def anchor_rows() -> Dataset:
+    """As many as a threshold asks for."""
+    return bare_rows(NUM_ANCHORS, seed=200)
+
+
+def bare_rows(num_rows: int, seed: int) -> Dataset:
+    """Rows as a user's file gives them: nothing numbered, no stamp."""
+    return Dataset.from_list(
+        [{k: v for k, v in row.items() if k != "example_id"} for row in make_dataset(num_rows=num_rows, seed=seed)]
+    )
+
+
+def lora(**options: Any) -> LoraConfig:
+    return LoraConfig(**{"target_modules": ["q_proj", "v_proj"], "r": 4, "task_type": "CAUSAL_LM", **options})
+
+
+def clues(output_dir: Path, **options: Any) -> SelectingSFTTrainer:
+    """A SelectingSFTTrainer that selects by CLUES: half of the rows, unless told otherwise."""
+    return selecting(output_dir, **{"selection_method": "clues", "validation_dataset": validation_rows(), **options})
 
 
 def weights(trainer: Any) -> torch.Tensor:
@@ -29,6 +60,8 @@ def selecting(output_dir: Path, dataset: Any = None, model: Any = None, **option
         "selection",
         "eval_dataset",
         "processing_class",
+        "validation_dataset",
+        "anchor_dataset",
     )
     extra = {name: options.pop(name) for name in names if name in options}
     proxy = options.pop("proxy", None)
