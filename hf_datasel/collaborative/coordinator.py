@@ -47,7 +47,7 @@ class Plan:
         rule: of the selector; None to train on everything, or on what each party selected itself.
         over_all: one threshold over all parties.
         recording: options of ``GradientTraceCallback``.
-        validation, anchors: public rows.
+        validation, contrasts, anchors: public rows.
         starts: the adapter that each party starts from; None for one that draws its own.
         merge: how adapters are merged.
         on_empty: what to do about a party with no row left.
@@ -58,6 +58,7 @@ class Plan:
     over_all: bool
     recording: Mapping[str, Any]
     validation: PublicRows | None
+    contrasts: Mapping[str, PublicRows]
     anchors: PublicRows | None
     starts: Mapping[str, Adapter | None]
     merge: Merge | FedAvg
@@ -147,7 +148,15 @@ class Coordinator:
         if plan.rule is None or plan.validation is None:
             return plan.rule
         requests = {
-            party: ScoreRequest(plan.rule, plan.recording, plan.validation, plan.anchors, start, plan.over_all)
+            party: ScoreRequest(
+                rule=plan.rule,
+                recording=plan.recording,
+                validation=plan.validation,
+                contrasts=plan.contrasts,
+                anchors=plan.anchors,
+                start=start,
+                share_anchor_scores=plan.over_all,
+            )
             for party, start in plan.starts.items()
         }
         replies = self._ask(requests, ScoreReply, "scoring")

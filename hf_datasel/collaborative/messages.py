@@ -73,6 +73,7 @@ class ScoreRequest(Message):
         rule: name and options of the selector that will read what is recorded.
         recording: options of ``GradientTraceCallback``.
         validation: rows whose mean gradient is the direction.
+        contrasts: by name, rows that are bad on purpose, whose mean gradients are taken off it; mostly none.
         anchors: rows to score beside your own, on the same checkpoints; None where the rule needs none.
         start: adapter to start from; None for a party that has a LoRA configuration of its own.
         share_anchor_scores: answer with the anchors' scores, for a threshold over all parties.
@@ -81,6 +82,7 @@ class ScoreRequest(Message):
     rule: Mapping[str, Any]
     recording: Mapping[str, Any]
     validation: PublicRows
+    contrasts: Mapping[str, PublicRows]
     anchors: PublicRows | None
     start: Adapter | None
     share_anchor_scores: bool

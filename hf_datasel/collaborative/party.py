@@ -142,6 +142,7 @@ class PartyServer:
                     trainer,
                     self._trace_dir,
                     validation_dataset=unpack_rows(request.validation),
+                    contrast_datasets={name: unpack_rows(rows) for name, rows in request.contrasts.items()},
                     anchor_dataset=None if request.anchors is None else unpack_rows(request.anchors),
                     dataset=self.dataset,
                     **request.recording,

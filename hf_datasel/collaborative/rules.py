@@ -30,8 +30,7 @@ def threshold_of(selector: CLUESSelector) -> float | str | None:
 def make_rule(selector: CLUESSelector) -> dict[str, Any]:
     """A selector as plain values."""
     options = asdict(replace(selector, threshold=threshold_of(selector)))
-    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in options.items()}
-    return {"name": selector.name, **plain}
+    return {"name": selector.name, **{key: _plain(value) for key, value in options.items()}}
 
 
 def make_selector(rule: Mapping[str, Any]) -> CLUESSelector:
@@ -40,18 +39,13 @@ def make_selector(rule: Mapping[str, Any]) -> CLUESSelector:
     Raises:
         ValueError: a rule of another method, or an option that it does not have.
     """
-    options = dict(rule)
+    options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}
     if options.pop("name", None) != CLUESSelector.name:
         raise ValueError(f"Parties filter by the rule {CLUESSelector.name!r}, not by {rule.get('name')!r}.")
     try:
         return CLUESSelector(**options)
     except TypeError as error:
         raise ValueError(f"The rule does not fit this hf_datasel's CLUESSelector: {error}.") from error
-
-
-def needs_cosines(selector: CLUESSelector) -> bool:
-    """Whether the selector reads gradient norms, so that they must be recorded."""
-    return "cosine" in selector.evidence
 
 
 def check_global(selector: CLUESSelector) -> None:
@@ -71,6 +65,13 @@ def check_global(selector: CLUESSelector) -> None:
             "fusion='rank' scores by ranks among a party's own rows, which do not compare between parties and tell of "
             "these rows: use fusion='zscore', or threshold_scope='per_client'."
         )
+
+
+def _plain(value: Any) -> Any:
+    """A hyperparameter as JSON has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
 def keeps_nothing(selector: CLUESSelector, trace: Trace) -> bool:

@@ -18,18 +18,24 @@ from trl.trainer.utils import create_model_from_path
 
 from hf_datasel.collaborative import rules
 from hf_datasel.collaborative.adapters import draw_adapter, save_adapter, shared_config
-from hf_datasel.collaborative.checks import check_merge, check_parties, check_selection, recording_options
+from hf_datasel.collaborative.checks import (
+    check_merge,
+    check_parties,
+    check_selection,
+    contrast_names,
+    recording_options,
+)
 from hf_datasel.collaborative.coordinator import Coordinator, Plan
 from hf_datasel.collaborative.fedavg import FedAvg
 from hf_datasel.collaborative.local_training import LocalTraining
 from hf_datasel.collaborative.merging import Merge
-from hf_datasel.collaborative.messages import PublicRows
 from hf_datasel.collaborative.party import Party, PartyServer
 from hf_datasel.collaborative.progress import AnswerBar
 from hf_datasel.collaborative.report import describe_model, describe_selection, make_report
 from hf_datasel.collaborative.tables import pack_rows
 from hf_datasel.collaborative.transport import InProcess, Transport
 from hf_datasel.collaborative.workspace import claim, digest, training_settings
+from hf_datasel.damage import damaged
 from hf_datasel.data import dataset_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import CLUESSelector
@@ -117,7 +123,8 @@ def clues(
         merge: a method of ``peft.add_weighted_adapter``, a :class:`Merge` with its options, or :class:`FedAvg`.
         threshold_scope: see above; without effect where the selector has a budget or a number for a threshold.
         recording: more options of ``GradientTraceCallback``, as in ``num_checkpoints``, ``parameters``,
-            ``precondition``. Norms are recorded where the selector needs them.
+            ``precondition``. What the selector's detectors need (norms, IFD, contrasted directions from damaged
+            validation rows) is recorded of itself.
         tokenizer: as SFTTrainer's ``processing_class``; the model's own by default.
         formatting_func: as in SFTTrainer.
         on_empty: a party with no row left is an error that names it, or is skipped.
@@ -176,8 +183,7 @@ def clues(
         and selector is not None
         and isinstance(rules.threshold_of(selector), str),
         recording=recording_options(recording, selector),
-        validation=_pack(validation_dataset, selector),
-        anchors=_pack(anchor_dataset, selector),
+        **_public_rows(selector, validation_dataset, anchor_dataset),
         starts={name: theta_0 if common else None for name, common in is_common.items()},
         merge=merge,
         on_empty=on_empty,
@@ -211,5 +217,15 @@ def clues(
     return Result(selections, directory / "adapter", report)
 
 
-def _pack(dataset: Dataset | None, selector: CLUESSelector | None) -> PublicRows | None:
-    return None if dataset is None or selector is None else pack_rows(dataset)
+def _public_rows(
+    selector: CLUESSelector | None, validation: Dataset | None, anchors: Dataset | None
+) -> dict[str, Any]:
+    """The rows that go to the parties, as fields of a Plan; contrasts are validation rows damaged on purpose."""
+    if selector is None or validation is None:
+        return {"validation": None, "contrasts": {}, "anchors": None}
+    contrasts = {name: damaged(validation, name, selector.seed) for name in contrast_names(selector)}
+    return {
+        "validation": pack_rows(validation),
+        "contrasts": {name: pack_rows(rows) for name, rows in contrasts.items()},
+        "anchors": None if anchors is None else pack_rows(anchors),
+    }

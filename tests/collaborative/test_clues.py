@@ -168,6 +168,16 @@ def test_parties_may_bring_their_own_selections(tmp_path):
     assert result.report["received"]["FilterReply"] == {"has_rows": "bool", "num_kept": "int"}
 
 
+def test_a_party_that_is_skipped_is_in_the_report_only(tmp_path):
+    north, south = make_parties({"north": 8, "south": 8})
+    nothing = Selection(candidate_ids=np.arange(8), kept=np.zeros(8, bool))
+    south = Party("south", south.dataset, selection=nothing)
+    result = run(tmp_path, [north, south], selector=None, on_empty="skip")
+    assert list(result.selections) == ["north"]
+    assert result.report["parties"]["south"]["takes_part"] is False
+    assert result.report["parties"]["north"]["num_kept"] == 8
+
+
 def test_a_party_with_a_rank_of_its_own(tmp_path):
     parties = make_parties({"north": 8})
     own = LoraConfig(r=6, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])

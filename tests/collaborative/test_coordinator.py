@@ -63,6 +63,7 @@ def make_plan(model, **options):
         "over_all": False,
         "recording": {},
         "validation": ROWS,
+        "contrasts": {"mismatched": ROWS},
         "anchors": ROWS,
         "starts": dict.fromkeys(PARTIES, start),
         "merge": Merge(method="cat"),
@@ -80,6 +81,7 @@ def test_all_are_scored_before_any_is_filtered_and_filtered_before_any_is_traine
     lines = Lines(model)
     outcome = coordinate(model, lines, tmp_path)
     kinds = [type(request) for _, request in lines.requests]
+    assert all(request.contrasts["mismatched"].table == b"rows" for _, request in lines.requests[:3])
     assert kinds == [ScoreRequest] * 3 + [FilterRequest] * 3 + [TrainRequest] * 3
     merged = merge_adapters(model, lines.adapters, Merge(method="cat"), seed=0)
     assert outcome.adapter.to_bytes() == merged.to_bytes()

@@ -168,7 +168,7 @@ def test_rules_that_are_none(rule, words):
 def test_a_rule_comes_back_as_it_was():
     for selector in (
         CLUESSelector(),
-        CLUESSelector(budget=0.5, score="fused"),
+        CLUESSelector(budget=0.5, score="fused", weights=[1, 2]),
         CLUESSelector(threshold=np.float32(2)),
     ):
         again = rules.make_selector(rules.make_rule(selector))

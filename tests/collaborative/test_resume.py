@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from hf_datasel.collaborative import FedAvg, InProcess, local_training
+from hf_datasel.collaborative import FedAvg, InProcess, local_training, party
 from tests.collaborative.parties import make_parties, run
 
 SIZES = {"north": 9, "south": 8}
@@ -58,7 +59,7 @@ def whole(tmp_path_factory):
     return files(directory)
 
 
-@pytest.mark.parametrize("num_messages", [0, 1, 2, 3, 5, 8, 9, 10, 11])
+@pytest.mark.parametrize("num_messages", [0, 1, 5, 9, 11])
 def test_killed_between_messages(tmp_path, trainings, whole, num_messages):
     with pytest.raises(Killed):
         run(tmp_path, make_parties(SIZES), connect=dying_after(num_messages))
@@ -115,6 +116,18 @@ run({str(tmp_path / "a")!r}, make_parties({SIZES!r}), args={args!r})
     run(tmp_path / "a", make_parties(SIZES), args=args)
     run(tmp_path / "b", make_parties(SIZES), args=args)
     assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_killed_after_the_last_step_of_a_training(tmp_path, monkeypatch, whole):
+    args = {"save_strategy": "steps", "save_steps": 2}
+    with monkeypatch.context() as patch:
+        patch.setattr(party, "read_adapter", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            run(tmp_path, make_parties(SIZES), args=args)
+    assert (tmp_path / "parties" / "north" / "training" / "checkpoint-4").is_dir()
+    run(tmp_path, make_parties(SIZES), args=args)
+    name = "adapter/adapter_model.safetensors"
+    assert files(tmp_path)[name] == whole[name]
 
 
 def test_a_half_written_answer_is_not_taken(tmp_path, whole):

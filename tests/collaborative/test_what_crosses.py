@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from hf_datasel import CLUESSelector
+from hf_datasel import CLUESSelector, Trace
 from hf_datasel.collaborative import FedAvg, InProcess, Merge
 from hf_datasel.collaborative.messages import ScoreReply
+from hf_datasel.collaborative.tables import unpack_rows
 from hf_datasel.collaborative.wire import describe
-from tests.collaborative.parties import ANCHORS, PEFT, make_parties, run
+from tests.collaborative.parties import ANCHORS, PEFT, VALIDATION, make_parties, run
 
 SMALL, LARGE = {"north": 9, "south": 8}, {"north": 24, "south": 17}
 
@@ -115,8 +116,27 @@ def test_the_global_threshold_is_the_mean_over_all_parties(tmp_path):
     }  # fmt: skip
     for selection in result.selections.values():
         np.testing.assert_array_equal(selection.kept, selection.scores >= np.float32(tau))
+        details = selection.provenance[-1]["details"]
+        assert details["global_threshold"] == {"rule": "mean", "num_anchors": len(ANCHORS), "num_parties": 2}
+    assert {name: s.provenance[-1]["details"]["party"] for name, s in result.selections.items()} == {
+        "north": "north", "south": "south"
+    }  # fmt: skip
     rules = [message.rule for _, way, message in recorder.messages if type(message).__name__ == "FilterRequest"]
     assert {rule["threshold"] for rule in rules} == {result.report["global_threshold"]["value"]}
+
+
+def test_every_detector_is_recorded_from_public_rows(tmp_path):
+    detectors = ("cosine", "loss", "ifd", "contrast_mismatched")
+    selector = CLUESSelector(threshold="mean", score="fused", detectors=detectors, combine="min")
+    recorder, result = overhear(tmp_path, SMALL, selector=selector)
+    (request,) = [message for party, way, message in recorder.messages[:1]]
+    contrast = unpack_rows(request.contrasts["mismatched"])
+    assert contrast["prompt"][:] == VALIDATION["prompt"][:]
+    assert contrast["completion"][:] != VALIDATION["completion"][:]
+    assert dict(request.recording) == {"num_checkpoints": 2, "norms": True, "ifd": True}
+    trace = Trace.load(tmp_path / "parties" / "north" / "trace")
+    assert {"cosine", "loss", "ifd", "contrast_mismatched", "anchors"} <= set(trace.companions)
+    assert result.selections["north"].provenance[-1]["config"]["detectors"] == list(detectors)
 
 
 def test_thresholds_of_each_party_differ(tmp_path):
