@@ -56,12 +56,15 @@ def require_recordable(
         raise ValueError(f"selection_method='{selector.name}' does not read validation_dataset: leave it out.")
     if anchors is not None and metric != "influence":
         raise ValueError(f"selection_method='{selector.name}' does not read anchor_dataset: leave it out.")
-    if getattr(selector, "needs_anchors", False) and metric != "influence":
+    needs_anchors = getattr(selector, "needs_anchors", False)
+    if needs_anchors:
+        selector.check(0)  # a rule that is not known is no reason to ask for anchors
+    if needs_anchors and metric != "influence":
         raise ValueError(
             f"selection_method='{selector.name}' is recorded without anchors, so it has no scores to take "
             f"threshold={selector.threshold!r} from: set selection_threshold to a number, or selection_budget."
         )
-    if getattr(selector, "needs_anchors", False) and anchors is None:
+    if needs_anchors and anchors is None:
         raise ValueError(
             f"{type(selector).__name__} takes its threshold from trusted rows: pass anchor_dataset=..., at least 50 "
             "rows that are neither in train_dataset nor in validation_dataset, or set selection_budget."
