@@ -10,14 +10,11 @@ Legend: B rows, T tokens, d inputs, o outputs, V vocabulary, D examples, r rank.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SKINNY = 32  # columns up to which a product is faster with its short side first (both MKL and cuBLAS)
-HEAD_ELEMENTS = 2**24  # logits of one chunk of the head
 
 
 def linear_inner(inputs: Tensor, grads: Tensor, direction: Tensor) -> Tensor:
@@ -113,75 +110,6 @@ def embedding_inner(tokens: Tensor, grads: Tensor, direction: Tensor, padding_id
     """
     inner = _sum_product(F.embedding(tokens, direction), grads, dim=-1)
     return inner if padding_idx is None else inner.masked_fill(tokens == padding_idx, 0.0)
-
-
-def head_residuals(
-    hidden: Tensor, labels: Tensor, weight: Tensor, bias: Tensor | None, softcap: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """Gradient of ``-log p(label)`` with respect to a head's outputs (before a soft cap), and log p.
-
-    Args:
-        hidden: ``[n, d]``.
-        labels: int64 ``[n]``.
-        weight: ``[V, d]``.
-        bias: ``[V]`` or None.
-        softcap: c of ``c tanh(z / c)``, as Gemma 2 bounds its logits.
-
-    Returns:
-        ``[n, V]`` and ``[n]``, float32 at least.
-    """
-    logits = at_least_float32(
-        F.linear(hidden, weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype))
-    )
-    slope = None
-    if softcap is not None:
-        bounded = torch.tanh(logits / softcap)
-        logits, slope = softcap * bounded, 1 - bounded.square()
-    log_probs = torch.log_softmax(logits, dim=-1)
-    picked = log_probs.gather(1, labels[:, None])
-    residuals = log_probs.exp_()
-    residuals.scatter_add_(1, labels[:, None], torch.full_like(picked, -1.0))
-    return (residuals if slope is None else residuals * slope), picked[:, 0]
-
-
-def head_inner(
-    hidden: Tensor,
-    labels: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    directions: Sequence[tuple[Tensor | None, Tensor | None]],
-    softcap: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """What a fused head, which no hook sees, adds to ``<grad of -log p_t, G>``; recomputed in chunks of tokens.
-
-    Args:
-        hidden: ``[n, d]``, the head's input where a label is predicted.
-        labels: int64 ``[n]``.
-        weight: ``[V, d]``.
-        bias: ``[V]`` or None.
-        directions: k pairs: of the weight, ``[V, d]``, and of the bias, ``[V]``; None for what does not count.
-        softcap: as in :func:`head_residuals`.
-
-    Returns:
-        The inner products ``[k, n]`` and log p ``[n]``, to be held against training's own.
-    """
-    inner, log_probs = [], []
-    size = max(1, HEAD_ELEMENTS // weight.shape[0])
-    for start in range(0, len(hidden), size):
-        part, wanted = hidden[start : start + size], labels[start : start + size]
-        residuals, picked = head_residuals(part, wanted, weight, bias, softcap)
-        totals = picked.new_zeros(len(directions), len(picked))
-        for total, (direction, bias_direction) in zip(totals, directions, strict=True):
-            if direction is not None:
-                total += linear_inner(part, residuals.to(part.dtype), direction)
-            if bias_direction is not None:
-                total += residuals @ at_least_float32(bias_direction)
-        inner.append(totals)
-        log_probs.append(picked)
-    if not inner:
-        nothing = at_least_float32(hidden).new_zeros(0)
-        return nothing.expand(len(directions), 0), nothing
-    return torch.cat(inner, dim=1), torch.cat(log_probs)
 
 
 def sum_examples(tokens: Tensor, examples: Tensor, num_examples: int) -> Tensor:

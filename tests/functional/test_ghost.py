@@ -1,9 +1,7 @@
 """Every ghost rule equals autograd's inner product, example by example, in any shape, type and layout."""
 
 import hypothesis.strategies as st
-import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 
 from hf_datasel.functional import ghost
@@ -71,62 +69,6 @@ def test_bias_and_scale(batch: Batch, between: tuple[int, ...], width: int) -> N
             found = summed(ghost.bias_inner(b, direction), batch)
             size = magnitude(batch, b.double() * direction.double())
             close(found, [float((g["bias"] * direction).sum()) for g in wanted], size, b[0].numel(), batch.dtype)
-
-
-@given(batches(), WIDTHS, st.booleans())
-def test_embedding(batch: Batch, width: int, pads: bool) -> None:
-    tokens, b, direction = batch.tokens(5), batch.values(width), batch.weight(5, width)
-    layer = torch.nn.Embedding(5, width, padding_idx=2 if pads else None)
-    found = summed(ghost.embedding_inner(tokens, b, direction, layer.padding_idx), batch)
-    wanted = [float((g["weight"] * direction).sum()) for g in gradients(layer, tokens, batch, b)]
-    size = magnitude(batch, b.double() * direction.double()[tokens])
-    close(found, wanted, size, width + b.shape[1], batch.dtype)
-
-
-@settings(max_examples=60)
-@given(
-    st.integers(0, 9),
-    WIDTHS,
-    st.integers(2, 9),
-    st.booleans(),
-    st.sampled_from([None, 2.0]),
-    st.sampled_from(["weight", "bias", "both"]),
-    st.integers(0, 2**32),
-    st.booleans(),
-)
-def test_head(
-    num_tokens: int,
-    width: int,
-    vocabulary: int,
-    biased: bool,
-    softcap: float | None,
-    counts: str,
-    seed: int,
-    few: bool,
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    hidden, weight, bias = draw(num_tokens, width), draw(vocabulary, width), draw(vocabulary) if biased else None
-    labels = torch.randint(0, vocabulary, (num_tokens,), generator=generator)
-    direction = None if counts == "bias" else draw(vocabulary, width)
-    bias_direction = draw(vocabulary) if biased and counts != "weight" else None
-    with pytest.MonkeyPatch.context() as patch:
-        if few:
-            patch.setattr(ghost, "HEAD_ELEMENTS", 2 * vocabulary)  # chunks of two tokens
-        found, log_probs = ghost.head_inner(hidden, labels, weight, bias, direction, bias_direction, softcap)
-    parameters = [part.requires_grad_() for part in (weight, bias) if part is not None]
-    for t in range(num_tokens):
-        logits = F.linear(hidden[t], weight, bias)
-        loss = F.cross_entropy(logits if softcap is None else softcap * torch.tanh(logits / softcap), labels[t])
-        grads = torch.autograd.grad(loss, parameters)
-        wanted = 0.0 if direction is None else float((grads[0] * direction).sum())
-        wanted += 0.0 if bias_direction is None else float((grads[1] * bias_direction).sum())
-        assert float(found[t]) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
-        assert float(log_probs[t]) == pytest.approx(-float(loss.detach()), rel=1e-9, abs=1e-12)
-    assert found.shape == log_probs.shape == (num_tokens,)
 
 
 @given(batches())

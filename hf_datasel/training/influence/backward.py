@@ -19,22 +19,20 @@ from trl import SFTTrainer
 
 from hf_datasel.fingerprint import EXAMPLE_ID
 from hf_datasel.training.in_run import Tap
-from hf_datasel.training.influence.capture import Capture, watch
+from hf_datasel.training.influence.capture import Capture
 from hf_datasel.training.influence.frame import Frame
+from hf_datasel.training.influence.fused_head import FusedHead
 from hf_datasel.training.influence.layout import Layout, batch_layout
 from hf_datasel.training.influence.rules import Measure
 from hf_datasel.training.influence.sites import Site
 from hf_datasel.training.scoring import example_losses
 
-SOFTCAP = "final_logit_softcapping"  # of a configuration
-TOLERANCE = 0.05  # of a head recomputed in the model's own type: far above bfloat16's error, far below any mistake's
+TOLERANCE = 0.05  # of a loss computed again: far above bfloat16's error, far below any mistake's
 
-FIRST_LABELLED, HEAD_DIFFERS, LOSS_DIFFERS, UNEVEN = "first_labelled", "head", "loss", "uneven"
+FIRST_LABELLED, LOSS_DIFFERS, UNEVEN = "first_labelled", "loss", "uneven"
 PROBLEMS = {
     FIRST_LABELLED: "the collator leaves a label on the first token of a flattened example, which the example before "
     "it predicts; set it to -100.",
-    HEAD_DIFFERS: "the LM head's logits are not hidden states times its weight (a scale on the logits?), so its part "
-    "cannot be recomputed; choose parameters= without the head, or mode='probe'.",
     LOSS_DIFFERS: "the loss is not the mean negative log-likelihood of the labels (an auxiliary or custom loss?); use "
     "mode='probe'.",
     UNEVEN: "the loss weighs its tokens unevenly (a custom loss?), so a row's gradient is not that of its mean loss; "
@@ -94,15 +92,12 @@ class BackwardTap:
         self._fused = isinstance(trainer, SFTTrainer)
         # TRL's fused head reads the weight of the output embeddings and calls no module.
         weight = trainer.model.get_output_embeddings().weight if self._fused else None
-        self._head = next((site for site in sites if site.is_head and site.module.weight is weight), None)
-        self.capture = Capture([site for site in sites if site is not self._head], measure, score_only=False)
+        head = next((site for site in sites if site.is_head and site.module.weight is weight), None)
+        self._head = None if head is None else FusedHead(head, measure)
+        self.capture = Capture([site for site in sites if site is not head], measure, score_only=False)
         self._when = when
         self._keep = keep
-        self._measure = measure
         self._pending: Pass | None = None
-        self._backbone: Any = None
-        self._log_probs: Tensor | None = None
-        self._labels: Tensor | None = None
         self._install(trainer)
 
     def finish(self) -> None:
@@ -112,21 +107,19 @@ class BackwardTap:
             ValueError: a site was never called.
         """
         done, self._pending, self.capture.frame = self._pending, None, None
+        if self._head is not None:
+            self._head.stop()
         if done is not None and done.scale is not None:
+            done.frame.settle()
             done.frame.require_all()
             self._keep(done)
 
     def remove(self) -> None:
         """Take the hooks away: training is over."""
         self.capture.detach()
-        if self._backbone is not None:
-            self._backbone.remove()
 
     def _install(self, trainer: Trainer) -> None:
         self.capture.attach()
-        if self._head is not None:
-            backbone = _causal(trainer.model).base_model
-            self._backbone = backbone.register_forward_hook(self._watch_hidden)
         compute_loss = trainer.compute_loss
 
         @functools.wraps(compute_loss)
@@ -139,7 +132,6 @@ class BackwardTap:
             seen = dict(inputs)
             layout = batch_layout(seen, len(ids))
             current = Pass(ids, self.capture.open(layout), when, problems={FIRST_LABELLED: layout.first_is_labelled})
-            self._labels = seen["labels"]
             tap = Tap(model)
             result = compute_loss(tap, inputs, *args, **kwargs)
             with torch.no_grad():
@@ -154,9 +146,10 @@ class BackwardTap:
         trainer.compute_loss = compute_loss_with_gradients
 
     def _read_scale_of_tokens(self, current: Pass, log_probs: Tensor, layout: Layout) -> None:
-        self._log_probs = log_probs.detach()
-
         def hook(grads: Tensor) -> None:
+            if self._head is not None:
+                self._head.listen()
+                current.frame.before_first = functools.partial(self._head.finish, current.frame)
             scales = -grads.detach()[layout.label_mask].float()
             if not len(scales):
                 current.scale = grads.new_ones(())
@@ -180,31 +173,3 @@ class BackwardTap:
             current.scale = grads.detach().float() / count
 
         loss.register_hook(hook)
-
-    def _watch_hidden(self, module: Any, inputs: Any, outputs: Any) -> Any:
-        frame = self.capture.frame
-        if frame is None or not torch.is_grad_enabled():
-            return None
-        hidden = outputs.last_hidden_state
-        outputs.last_hidden_state = watch(hidden, hidden, functools.partial(self._add_head, frame))
-        return outputs
-
-    def _add_head(self, frame: Frame, hidden: Tensor, grads: Tensor) -> None:
-        """The fused head's part, recomputed at the labels: TRL never calls the head as a module."""
-        head, current, layout = self._head, self._pending, frame.layout
-        assert head is not None
-        assert current is not None
-        assert current.scale is not None
-        assert self._labels is not None
-        assert self._log_probs is not None
-        mask = layout.label_mask
-        rows, labels = hidden[:, :-1][mask], self._labels[:, 1:][mask]
-        log_probs = self._measure.head(
-            head, frame, rows, labels, current.scale, getattr(_causal(self._trainer.model).config, SOFTCAP, None)
-        )
-        error = (log_probs - self._log_probs[mask].float()).abs().mean()
-        current.problems[HEAD_DIFFERS] = error > TOLERANCE * (1 + log_probs.abs().mean())
-
-
-def _causal(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -107,9 +107,3 @@ class _Watched(torch.autograd.Function):
         with torch.no_grad():
             ctx.report(ctx.saved_tensors[0], grads)
         return grads, None, None, None
-
-
-def watch(output: Tensor, kept: Tensor, report: Report) -> Tensor:
-    """``output``, and ``report(kept, gradient)`` when its gradient is known."""
-    watched: Tensor = _Watched.apply(output, kept.detach(), None, report)
-    return watched

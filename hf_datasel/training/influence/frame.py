@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,19 +23,28 @@ class Frame:
 
     Attributes:
         residuals: of a tied head, kept until its embedding reports: ``{parameter: (hidden, rows)}``.
+        before_first: called once, before the first site reports: a fused head is done by then.
     """
 
     def __init__(self, layout: Layout, expected: set[str]) -> None:
         self.layout = layout
         self.residuals: dict[str, tuple[Tensor, Tensor]] = {}
+        self.before_first: Callable[[], None] | None = None
         self._missing = set(expected)
         self._tokens: dict[str, Tensor] = {}
         self._totals: dict[str, Tensor] = {}
         self._squared: dict[str, Tensor] = {}
 
     def reported(self, site: str) -> None:
-        """A site has reported."""
+        """A site is about to report."""
+        self.settle()
         self._missing.discard(site)
+
+    def settle(self) -> None:
+        """Do what is to be done before the first report, if it is not done yet."""
+        if self.before_first is not None:
+            settle, self.before_first = self.before_first, None
+            settle()
 
     def is_at_labels(self, values: Tensor) -> bool:
         """Whether ``values`` ``[1, n, ...]`` stand where labels are predicted, and nowhere else."""

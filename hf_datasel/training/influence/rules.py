@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -75,6 +75,7 @@ class Measure(SiteRule):
         per_parameter: keep each parameter's numbers apart, under its name; for one direction.
 
     Attributes:
+        wants_norms: whether squared norms are computed.
         directions: what gradients are held against, by the key of their sums in a frame; ``ALL`` is the first.
 
     Raises:
@@ -86,6 +87,7 @@ class Measure(SiteRule):
     ) -> None:
         self.directions: dict[str, Direction] = {}
         self._norms = norms
+        self.wants_norms = norms != "none"
         self._official = official
         self._per_parameter = per_parameter
         self._tied = _tied_weights(sites)
@@ -97,42 +99,6 @@ class Measure(SiteRule):
                     f"{'preconditioned ' if norms == 'preconditioned' else ''}norm for one example would need the "
                     "whole gradient: choose parameters= that leave it out, or norms=False."
                 )
-
-    def head(
-        self, site: Site, frame: Frame, hidden: Tensor, labels: Tensor, scale: Tensor, softcap: float | None
-    ) -> Tensor:
-        """The part of a fused LM head, from its inputs where labels are predicted.
-
-        Args:
-            site: the head.
-            frame: of this forward.
-            hidden: ``[n, d]``.
-            labels: int64 ``[n]``.
-            scale: the gradient that each label's negative log-likelihood receives, ``[]``.
-            softcap: of the logits.
-
-        Returns:
-            log p of the labels ``[n]``, as recomputed.
-        """
-        module: Any = site.module
-        weight = module.weight.detach()
-        bias = None if module.bias is None else module.bias.detach()
-        if self._norms != "none":  # a norm needs an example's residuals side by side
-            residuals, log_probs = ghost.head_residuals(hidden, labels, weight, bias, softcap)
-            residuals *= scale
-            if site.weight is not None:
-                self.linear(site, frame, site.weight, hidden[None].to(residuals.dtype), residuals[None])
-            if site.bias is not None:
-                self.vector(frame, site.bias, residuals[None])
-            return log_probs
-        toward = {
-            key: (direction.gradients.get(site.weight or ""), direction.gradients.get(site.bias or ""))
-            for key, direction in self.directions.items()
-        }
-        inner, log_probs = ghost.head_inner(hidden, labels, weight, bias, list(toward.values()), softcap)
-        for key, values in zip(toward, inner, strict=True):
-            frame.add_tokens((values * scale)[None], key)
-        return log_probs
 
     def linear(self, site: Site, frame: Frame, name: str, inputs: Tensor, grads: Tensor) -> None:
         """Inner products, and squared norms."""
