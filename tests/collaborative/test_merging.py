@@ -91,21 +91,34 @@ def test_equal_adapters_merge_into_themselves_under_ties(model):
     assert distance(updates(merged), updates(same)) < 0.02
 
 
-def test_ties_has_the_published_density_and_weights(model):
+@pytest.mark.parametrize(
+    ("weights", "theirs"), [("uniform", [1.0] * 4), ("num_kept", [0.4, 0.8, 1.2, 1.6])], ids=["uniform", "num_kept"]
+)
+def test_ties_has_the_published_density_and_weights_of_mean_1(model, weights, theirs):
     adapters = four(model)
     host = get_peft_model(lend(model), make_config(adapters["north"]), adapter_name="north")
     for party, adapter in adapters.items():
         if party != "north":
             host.add_adapter(party, make_config(adapter))
         write_adapter(host, adapter, party)
-    host.add_weighted_adapter(list(PARTIES), [1.0] * 4, "ties", combination_type="ties", density=0.2)
-    theirs = {
+    host.add_weighted_adapter(list(PARTIES), theirs, "ties", combination_type="ties", density=0.2)
+    expected = {
         module: layer.get_delta_weight("ties").detach().numpy()
         for module, layer in host.named_modules()
         if hasattr(layer, "lora_A") and hasattr(layer, "get_delta_weight")
     }
-    ours = updates(merge_adapters(model, adapters, Merge(method="ties")))
-    assert distance(ours, {key: value.astype(np.float64) for key, value in theirs.items()}) < 1e-6
+    num_kept = {"north": 10, "east": 20, "south": 30, "west": 40}
+    ours = updates(merge_adapters(model, adapters, Merge(method="ties", weights=weights), num_kept=num_kept))
+    assert distance(ours, {key: value.astype(np.float64) for key, value in expected.items()}) < 1e-6
+
+
+@pytest.mark.parametrize(("method", "limit"), [("cat", 1e-6), ("svd", 1e-5)])
+def test_transposed_weights_as_in_gpt2(method, limit):
+    gpt2 = tiny_model("gpt2")
+    adapters = four(gpt2, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
+    merged = merge_adapters(gpt2, adapters, Merge(method=method, svd_rank=16 if method == "svd" else None))
+    assert distance(updates(merged), mean_update(adapters, UNIFORM)) < limit
+    assert merged.config["fan_in_fan_out"] is True
 
 
 @pytest.mark.parametrize("method", METHODS)
