@@ -7,6 +7,7 @@ left out, and v is the mean gradient of a whole validation set, renewed whenever
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -61,8 +62,11 @@ class OnlineSelection:
             batches: micro-batches, one example a row.
 
         Returns:
-            Batches of ``max(1, round(share B))`` rows in their order; and the mean score of what is kept less that of
-            what is not, 0 where nothing is cut.
+            Batches of ``share B`` rows (to the nearest, halves up, at least 1) in their order; and the mean score of
+            what is kept less that of what is not over all processes, 0 where nothing is cut.
+
+        Raises:
+            ValueError: the gradient of a row, or of the validation rows, is not finite.
         """
         directions = self._influence.directions("Validation gradient for the next step")
         measure = Measure(self._influence.sites)
@@ -70,19 +74,28 @@ class OnlineSelection:
         kept, gaps = [], []
         for batch in batches:
             scores = self._score(batch, measure)
-            number = max(1, round(self._share * len(scores)))
+            number = max(1, math.floor(self._share * len(scores) + 0.5))
             best = torch.sort(scores.nan_to_num(-torch.inf), descending=True, stable=True).indices
             rows = best[:number].sort().values
             kept.append(pick_rows(batch, rows.cpu()))
             rest = scores[best[number:]]
             gaps.append(scores[rows].nanmean() - rest.nanmean() if len(rest) else scores.new_zeros(()))
-        return kept, float(torch.stack(gaps).nanmean())
+        return kept, float(self._trainer.accelerator.gather(torch.stack(gaps).nanmean()[None]).nanmean())
 
     def _score(self, batch: dict[str, Any], measure: Measure) -> Tensor:
         trainer = self._trainer
         inputs = trainer._prepare_inputs({name: value for name, value in batch.items() if name != EXAMPLE_ID})
         frame = score_batch(trainer, self._influence.sites, measure, inputs, len(inputs["input_ids"]))
-        return torch.where(frame.layout.num_labels > 0, frame.inner(), torch.nan)
+        scores, labelled = frame.inner(), frame.layout.num_labels > 0
+        broken = labelled & ~scores.isfinite()
+        if bool(broken.any()):
+            row = int(broken.nonzero()[0])
+            raise ValueError(
+                f"selection_online_every: at step {trainer.state.global_step} the gradient of row {row} of a batch is "
+                f"not finite (its tokens begin with {inputs['input_ids'][row, :8].tolist()}): training has diverged, "
+                "or the row is broken. Lower the learning rate, or train in float32 or bfloat16 instead of float16."
+            )
+        return torch.where(labelled, scores, torch.nan)
 
 
 def pick_rows(batch: dict[str, Any], rows: Tensor) -> dict[str, Any]:
