@@ -13,17 +13,29 @@ from hf_datasel.collaborative.party import PartyServer
 from hf_datasel.selection import Selection
 
 PAPER = "arXiv 2507.03004"
+VALUES_MARKED = 64  # of each weight
 
 
 def describe_model(model: str | PreTrainedModel) -> dict[str, Any]:
-    """A model as far as JSON can say."""
+    """A model as far as JSON can say; of an object also a mark of its weights, so that another one is noticed."""
     if isinstance(model, str):
         return {"name": model}
     return {
         "name": getattr(model.config, "_name_or_path", "") or None,
         "model_type": model.config.model_type,
         "num_parameters": model.num_parameters(),
+        "weights": _mark_weights(model),
     }
+
+
+def _mark_weights(model: PreTrainedModel) -> str:
+    """A digest of a few values of every weight."""
+    seen = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        values = weight.detach().reshape(-1)
+        picked = values[:: max(1, values.numel() // VALUES_MARKED)][:VALUES_MARKED]
+        seen.update(name.encode() + picked.float().cpu().numpy().tobytes())
+    return seen.hexdigest()[:32]
 
 
 def describe_selection(selection: Selection | None) -> str | None:

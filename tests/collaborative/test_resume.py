@@ -10,6 +10,7 @@ import pytest
 
 from hf_datasel.collaborative import FedAvg, InProcess, local_training, party
 from tests.collaborative.parties import make_parties, run
+from tests.training.tiny import tiny_model
 
 SIZES = {"north": 9, "south": 8}
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,7 @@ def test_a_process_killed_in_the_middle_of_a_training(tmp_path, which):
     script = f"""
 import os, torch
 from tests.collaborative.parties import make_parties, run
+from tests.training.tiny import tiny_model
 from hf_datasel.collaborative import local_training
 torch.set_num_threads(1)
 trainings, inner = [], local_training.RoundTrainer.training_step
@@ -143,6 +145,7 @@ def test_a_half_written_answer_is_not_taken(tmp_path, whole):
     [
         ({"parties": make_parties({"north": 9, "south": 9})}, "parties"),
         ({"merge": "cat"}, "merge"),
+        ({"model": tiny_model(seed=1)}, "model"),
         ({"args": {"learning_rate": 1e-2}}, "args"),
         ({"recording": {"num_checkpoints": 1}}, "recording"),
         ({"threshold_scope": "global", "merge": "linear"}, "merge, threshold_scope"),
