@@ -22,6 +22,9 @@ COMPARED = {
         "final/model.safetensors",
     ],
     "warm_up": ["selection", "selection_stage", "final/model.safetensors"],
+    "clues": ["selection", "selection_stage", "final/adapter_model.safetensors"],
+    "clues_in_run": ["selection", "selection_stage", "final/adapter_model.safetensors"],
+    "online": ["selection", "selection_stage", "final/model.safetensors"],
 }
 
 
@@ -55,12 +58,14 @@ def require_worth_comparing(folder: Path, group: str, whole: dict[str, bytes]) -
         assert sum(len(ids) for ids in trace.unmeasurable.values()) > 0
         trace.require_measured()
         assert not (folder / "trace.records").exists()
-    else:
+    elif group == "clues_in_run":
+        assert Trace.load(folder / "selection_stage" / "trace").steps.tolist() == [6, 12]
+    elif group != "online":
         assert Trace.load(folder / "selection_stage" / "trace").num_checkpoints == 4
         assert not (folder / "selection_stage" / "proxy").exists()
     if group == "select":
         again = Trace.load(folder / "selection_stage" / "target_trace", partial=True)
         assert again.steps.tolist() == [3, 6]
         assert whole["selection/kept.npy"] != whole["checkpoint-8/selection/kept.npy"]
-    if group == "warm_up":
+    if group in ("warm_up", "clues_in_run"):
         assert "selection_stage/warm_up.safetensors" in whole

@@ -24,7 +24,11 @@ from trl import SFTTrainer
 from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer, Selection, Trace, columns
 from hf_datasel.training import stage
 from hf_datasel.training.in_run import RecordLog
+from hf_datasel.training.influence.probe import GradientSweep
+from hf_datasel.training.influence.saved_direction import SavedDirections
+from hf_datasel.training.online import OnlineSelection
 from hf_datasel.training.probe import Probe
+from tests.training.selecting import anchor_rows, lora, validation_rows
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
 
 SAVING = {"save_strategy": "steps", "save_steps": 3, "max_length": 9}  # three rows lose all labels; 6 steps an epoch
@@ -100,6 +104,7 @@ def record(folder: Path, mode: str, **options: Any) -> None:
 
 def select(folder: Path, **options: Any) -> None:
     """Select with a proxy and train; take up what a killed run left."""
+    extra = {name: options.pop(name) for name in EXTRA if name in options}
     args = {
         **base_options(folder),
         **SAVING,
@@ -116,12 +121,37 @@ def select(folder: Path, **options: Any) -> None:
         args=SelectingSFTConfig(**args),
         train_dataset=make_dataset(num_rows=NUM_ROWS),
         processing_class=word_tokenizer(),
-        proxy_model=None if options.get("selection_continue") else tiny_model("llama", seed=1),
+        **{"proxy_model": None if options.get("selection_continue") else tiny_model("llama", seed=1), **extra},
     )
     trainer.train(resume_from_checkpoint=(folder / "selection_stage").exists())
     trainer.save_model(str(folder / "final"))
 
 
+def select_by_clues(folder: Path, **options: Any) -> None:
+    """Warm up a copy of the model, select by its gradients, train the model; all of it an adapter with dropout."""
+    select(
+        folder,
+        proxy_model=None,
+        peft_config=lora(lora_dropout=0.2),
+        validation_dataset=validation_rows(),
+        selection_method="clues",
+        **options,
+    )
+
+
+def select_online(folder: Path) -> None:
+    """Everything is selected, and half of every second step's batch is trained on."""
+    select(
+        folder,
+        proxy_model=None,
+        validation_dataset=validation_rows(),
+        selection_method="random",
+        selection_budget=1.0,
+        selection_online_every=2,
+    )
+
+
+EXTRA = ("proxy_model", "peft_config", "validation_dataset", "anchor_dataset")
 PROXY = {"save_steps": 3, "num_train_epochs": 2}
 # What trains, and the kills of each scenario in order. A run has 12 steps; proxies too.
 GROUPS: dict[str, tuple[Callable[[Path], None], dict[str, list[Arm]]]] = {
@@ -175,6 +205,33 @@ GROUPS: dict[str, tuple[Callable[[Path], None], dict[str, list[Arm]]]] = {
             "before_the_weights": [kill_at(stage, "save_trainable", 1)],
             "after_the_weights": [kill_at(stage, "save_trainable", 1, after=True)],
             "in_the_checkpoint": [kill_at(TrainerState, "save_to_json", 4 + 2)],
+        },
+    ),
+    "clues": (
+        # A checkpoint has three sweeps and nine columns: four of the anchors, the direction's, four of the examples.
+        lambda folder: select_by_clues(folder, anchor_dataset=anchor_rows(), selection_score="cosine"),
+        {
+            "in_a_validation_gradient": [kill_at(GradientSweep, "_sweep", 3 * 2 + 1)],
+            "between_columns": [kill_at(Trace, "write_column", 9 + 6)],
+            "before_the_last_column": [kill_at(columns, "write_json", 9 * 4)],
+            "before_the_selection": [kill_at(Selection, "save", 1)],
+            "after_the_selection": [kill_at(Selection, "save", 1, after=True)],
+            "in_an_epoch": [kill_at(Trainer, "training_step", 12 + 5)],
+        },
+    ),
+    "clues_in_run": (
+        lambda folder: select_by_clues(folder, selection_mode="in_run", selection_continue=True),
+        {
+            "after_a_direction": [kill_at(SavedDirections, "save", 3, after=True)],
+            "before_the_columns": [kill_at(Trace, "create", 1, after=True)],
+            "before_the_weights": [kill_at(stage, "save_trainable", 1)],
+        },
+    ),
+    "online": (
+        select_online,
+        {
+            "before_a_cut": [kill_at(OnlineSelection, "cut", 3)],
+            "in_an_epoch": [kill_at(Trainer, "training_step", 10)],
         },
     ),
 }
