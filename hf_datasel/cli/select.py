@@ -82,13 +82,15 @@ class SelectArguments:
     )
     detectors: list[str] = field(
         default_factory=lambda: list(CLUESSelector.detectors),
-        metadata={"help": "CLUES: what fused combines: dot, cosine, length_normalised, loss, ifd, contrast_<name>."},
+        metadata={
+            "help": "CLUES: what fused combines: dot, cosine, length_normalised, loss, ifd, pairing, contrast_<name>."
+        },
     )
     combine: Literal["mean", "min"] = field(
         default=CLUESSelector.combine, metadata={"help": "CLUES: how fused combines its detectors."}
     )
     weights: list[float] | None = field(default=None, metadata={"help": "CLUES: of the detectors in a mean."})
-    fusion: Literal["zscore", "rank"] = field(
+    fusion: Literal["zscore", "lower_half", "rank"] = field(
         default=CLUESSelector.fusion, metadata={"help": "CLUES: how fused brings its detectors to one scale."}
     )
     loss_at: Literal["trajectory", "last"] = field(

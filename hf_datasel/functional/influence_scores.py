@@ -22,6 +22,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+LOWER = 0.16  # a normal distribution has this share below one standard deviation under its median
 WEIGHTINGS = ("learning_rate", "uniform")
 
 
@@ -130,6 +131,17 @@ def standardise(scores: NDArray[np.float64], mean: float, deviation: float) -> N
     if not deviation > 0:
         raise ValueError("The scores to standardise by are all equal, so they have no scale.")
     return (scores - mean) / deviation
+
+
+def lower_half(scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Median, and the distance from it down to the 16% quantile: one standard deviation of a normal distribution.
+
+    Example:
+        >>> lower_half(np.array([0.0, 1.0, 2.0, 3.0, 100.0]))
+        (2.0, 1.36)
+    """
+    low, middle = np.quantile(scores, [LOWER, 0.5])
+    return float(middle), float(middle - low)
 
 
 def ecdf(sample: NDArray[np.floating], at: NDArray[np.floating]) -> NDArray[np.float64]:

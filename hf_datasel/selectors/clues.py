@@ -39,6 +39,7 @@ from hf_datasel.functional.influence_scores import (
     checkpoint_weights,
     ecdf,
     length_normalised,
+    lower_half,
     moments,
     standardise,
     weighted_sum,
@@ -48,8 +49,10 @@ from hf_datasel.selectors.recorded import Recorded
 from hf_datasel.selectors.score import ScoreSelector
 
 LOW_IS_GOOD = ("loss", "ifd")
+ONCE = ("ifd", "pairing")  # measured when training began
 CONTRAST = "contrast_"
 GRADIENT_SCORES = ("dot", "cosine", "length_normalised")
+DETECTORS = (*GRADIENT_SCORES, *LOW_IS_GOOD, "pairing", f"{CONTRAST}<name>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +65,13 @@ class CLUESSelector(ScoreSelector):
         weighting: of the checkpoints: "learning_rate" (the paper) or "uniform".
         normalise_checkpoints: divide every checkpoint's values by their standard deviation over the anchors, or over
             the candidates where the Trace has no anchors.
-        detectors: what "fused" combines: "dot", "cosine", "length_normalised", "loss", "ifd" or "contrast_<name>"; of
-            loss and IFD low is good, of the others high.
+        detectors: what "fused" combines: "dot", "cosine", "length_normalised", "loss", "ifd", "pairing" or
+            "contrast_<name>"; of loss and IFD low is good, of the others high.
         combine: "mean" or "min" of the standardised detectors.
         weights: of the detectors in a mean; equal by default.
-        fusion: standardised by "zscore" or "rank".
+        fusion: how they are standardised: "zscore", by mean and standard deviation; "lower_half", by the median and
+            the distance down to the 16% quantile, as how far up good rows reach says nothing of how low a bad one is;
+            "rank", among the candidates.
         loss_at: the loss taken: "trajectory", summed as the gradient score is, or that of the "last" checkpoint.
 
     Example:
@@ -85,7 +90,7 @@ class CLUESSelector(ScoreSelector):
     detectors: Sequence[str] = ("cosine", "loss")
     combine: Literal["mean", "min"] = "mean"
     weights: Sequence[float] | None = None
-    fusion: Literal["zscore", "rank"] = "zscore"
+    fusion: Literal["zscore", "lower_half", "rank"] = "zscore"
     loss_at: Literal["trajectory", "last"] = "trajectory"
 
     name: ClassVar[str] = "clues"
@@ -101,7 +106,7 @@ class CLUESSelector(ScoreSelector):
         self._require_bool("normalise_checkpoints", self.normalise_checkpoints)
         self._check_detectors()
         self._require_one_of("combine", self.combine, ("mean", "min"))
-        self._require_one_of("fusion", self.fusion, ("zscore", "rank"))
+        self._require_one_of("fusion", self.fusion, ("zscore", "lower_half", "rank"))
         self._require_one_of("loss_at", self.loss_at, ("trajectory", "last"))
 
     def _check_detectors(self) -> None:
@@ -110,7 +115,9 @@ class CLUESSelector(ScoreSelector):
             raise ValueError(f"detectors={names!r} of CLUESSelector must be a list of distinct names.")
         for name in names:
             if not str(name).startswith(CONTRAST):
-                self._require_one_of("detectors", name, (*GRADIENT_SCORES, *LOW_IS_GOOD, f"{CONTRAST}<name>"))
+                self._require_one_of(
+                    "detectors", name, (*GRADIENT_SCORES, *LOW_IS_GOOD, "pairing", f"{CONTRAST}<name>")
+                )
         if self.weights is None:
             return
         if self.combine == "min":
@@ -129,7 +136,7 @@ class CLUESSelector(ScoreSelector):
         return tuple("dot" if name == "length_normalised" else name for name in read)
 
     def _wants_anchors(self, candidates: Recorded) -> bool:
-        standardises = self.normalise_checkpoints or (self.score == "fused" and self.fusion == "zscore")
+        standardises = self.normalise_checkpoints or (self.score == "fused" and self.fusion != "rank")
         return standardises and "anchors" in candidates.trace.companions
 
     def _score(
@@ -137,7 +144,7 @@ class CLUESSelector(ScoreSelector):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, dict[str, Any]]:
         details = {"score": self.score, "precondition": candidates.trace.info.get("precondition")}
         reference = candidates if anchors is None else anchors
-        if self.normalise_checkpoints or (self.score == "fused" and self.fusion == "zscore"):
+        if self.normalise_checkpoints or (self.score == "fused" and self.fusion != "rank"):
             details["standardised_by"] = "candidates" if anchors is None else "anchors"
         if self.score != "fused":
             component = self._component(self.score, reference)
@@ -167,10 +174,13 @@ class CLUESSelector(ScoreSelector):
     def _component(self, kind: str, reference: Recorded) -> Callable[[Recorded], NDArray[np.float64]]:
         """How rows are scored by one kind of evidence, high is good; checkpoints are normalised over `reference`."""
         weights = checkpoint_weights(reference.trace.learning_rates, self.weighting)
-        if self.normalise_checkpoints:
+        if self.normalise_checkpoints and kind not in ONCE:
             weights = weights * self._inverse_deviations(kind, reference)
 
         def component(rows: Recorded) -> NDArray[np.float64]:
+            if kind in ONCE:
+                values = self._source(kind, rows).last().astype(np.float64)
+                return -values if kind in LOW_IS_GOOD else values
             if kind == "loss" and self.loss_at == "last":
                 return -self._source(kind, rows).last().astype(np.float64)
             scores = np.empty(len(rows), np.float64)
@@ -186,7 +196,7 @@ class CLUESSelector(ScoreSelector):
         """Where one kind of evidence was recorded."""
         if kind in ("dot", "length_normalised"):
             return rows
-        return rows.companion(kind, f"CLUESSelector(score={self.score!r})")
+        return rows.companion(kind, f"CLUESSelector(score={self.score!r})", same_steps=kind not in ONCE)
 
     def _inverse_deviations(self, kind: str, reference: Recorded) -> NDArray[np.float64]:
         """1 / standard deviation of each checkpoint over the reference; 0 where all its values are equal."""
@@ -204,11 +214,14 @@ class CLUESSelector(ScoreSelector):
         """What brings a component to the scale on which components are added."""
         if self.fusion == "rank":
             return lambda values: ecdf(candidates, values)
-        (mean,), (deviation,), _ = moments([reference[:, None]])
+        if self.fusion == "lower_half":
+            mean, deviation = lower_half(reference)
+        else:
+            (mean,), (deviation,), _ = moments([reference[:, None]])
         if not deviation > 0:
             raise ValueError(
-                f"fusion='zscore' standardises {kind!r}, but the {len(reference)} scores to standardise by are all "
-                "equal: give more anchors, or take fusion='rank'."
+                f"fusion={self.fusion!r} standardises {kind!r}, but the {len(reference)} scores to standardise by do "
+                "not differ: give more anchors, or take fusion='rank'."
             )
         return lambda values: standardise(values, mean, deviation)
 

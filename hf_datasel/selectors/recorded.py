@@ -19,6 +19,7 @@ HOW = {
     "anchors": "record with GradientTraceCallback(..., anchor_dataset=...)",
     "cosine": "record with GradientTraceCallback(..., norms=True)",
     "ifd": "record with GradientTraceCallback(..., ifd=True)",
+    "pairing": "record with GradientTraceCallback(..., pairing=4)",
 }
 
 

@@ -17,6 +17,7 @@ from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.influence.engine import CONTRAST
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 
+NUM_QUESTIONS = 4  # that pairing asks for each example
 Train = Callable[[SFTTrainer], None]
 
 
@@ -142,6 +143,7 @@ def _influence(
             precondition=args.selection_precondition,
             norms="cosine" in read or (bool(damages) and args.selection_precondition != "official"),
             ifd="ifd" in read,
+            pairing=NUM_QUESTIONS if "pairing" in read else 0,
             low_rank=args.low_rank,
             num_checkpoints=args.selection_num_checkpoints,
             mode=args.selection_mode,

@@ -58,7 +58,10 @@ class GradientTraceCallback(RecordingCallback):
         low_rank: hold gradients against a low-rank approximation of each matrix of the direction: its rank, or the
             share of energy to keep in (0, 1). Nearly halves the cost; None is exact.
         ifd: also record instruction-following difficulty, ``NLL(answer | question) / NLL(answer)``, as companion
-            "ifd"; costs another forward.
+            "ifd": once, when training begins, by two sweeps of losses. Low where a question explains its answer.
+        pairing: also record how much better an answer fits its own question than so many others, drawn from the
+            training set, and none: companion "pairing", ``log((mean_k NLL(answer | question_k) + NLL(answer)) / 2) -
+            log NLL(answer | question)``; once, as ``ifd``. High is good.
         num_checkpoints: checkpoints, evenly spaced to the end of training. 4 if nothing else is given.
         checkpoint_steps: instead: every so many optimiser steps, or a list of steps.
         checkpoint_epochs: instead: every so many epochs.
@@ -103,6 +106,7 @@ class GradientTraceCallback(RecordingCallback):
         norms: bool = False,
         low_rank: int | float | None = None,
         ifd: bool = False,
+        pairing: int = 0,
         num_checkpoints: int | None = None,
         checkpoint_steps: int | Sequence[int] | None = None,
         checkpoint_epochs: float | None = None,
@@ -113,7 +117,9 @@ class GradientTraceCallback(RecordingCallback):
         score_every: int = 1,
         overwrite: bool = False,
     ) -> None:
-        options = InfluenceOptions(parameters, precondition, norms, low_rank, ifd, group_column, group_weights)
+        options = InfluenceOptions(
+            parameters, precondition, norms, low_rank, ifd, pairing, group_column, group_weights
+        )
         refuse_ungradable(trainer, mode, options, has_source=dataset is not None, score_every=score_every)
         schedule = make_schedule(
             DEFAULT_CHECKPOINTS, num_checkpoints, checkpoint_steps, checkpoint_epochs, checkpoint_fractions

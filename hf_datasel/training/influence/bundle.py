@@ -77,6 +77,21 @@ class InfluenceTraces:
             _column(self._direction, np.array(DIRECTION_IDS), measured, column)
         _write(self._trace, self._beside, ids, scored, column)
 
+    def write_fit(self, ids: np.ndarray, columns: Sequence[dict[str, np.ndarray]]) -> None:
+        """What was measured once, when training began, of the examples and of the anchors; again is the same.
+
+        Args:
+            ids: int64 ``[N]``, of the examples' columns.
+            columns: of the examples, and of the anchors.
+        """
+        for trace, numbers, named in ((self._trace, ids, columns[0]), (self._anchors, None, columns[1])):
+            for name, values in named.items():
+                assert trace is not None
+                once = _companion(trace, name, 1, None, metric=name)
+                if not once.num_checkpoints:
+                    _column(once, once.ids if numbers is None else numbers, values, {"step": 0})
+                    once.finish()
+
     def _measured(self, trace: Trace, planned: int | None) -> dict[str, Trace]:
         return {name: _companion(trace, name, planned, None, metric=name) for name in self._names}
 

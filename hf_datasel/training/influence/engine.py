@@ -14,7 +14,7 @@ from transformers import Trainer
 
 from hf_datasel.example_ids import read_example_ids
 from hf_datasel.functional.directions import is_share
-from hf_datasel.training.influence.answers import probe_of_answers
+from hf_datasel.training.influence.answers import AnswerProbes
 from hf_datasel.training.influence.direction import Direction, Precondition, make_direction
 from hf_datasel.training.influence.frame import ALL, Frame
 from hf_datasel.training.influence.held_out import group_weights, prepare_held_out, refuse_leaks
@@ -22,7 +22,6 @@ from hf_datasel.training.influence.parameters import Parameters, choose_paramete
 from hf_datasel.training.influence.probe import GradientSweep, Scored
 from hf_datasel.training.influence.rules import Measure, Norms
 from hf_datasel.training.influence.sites import find_sites
-from hf_datasel.training.probe import Probe
 
 Directions = dict[str, Direction]
 CONTRAST = "contrast_"
@@ -38,6 +37,7 @@ class InfluenceOptions:
     norms: bool = False
     low_rank: int | float | None = None
     ifd: bool = False
+    pairing: int = 0
     group_column: str | None = None
     group_weights: Mapping[str, float] | None = None
 
@@ -51,8 +51,15 @@ class InfluenceOptions:
                 "precondition='official' is not linear in an example's gradient, so norms=True and low_rank do not "
                 "apply to it: leave them out, or use precondition='adam'."
             )
+        if isinstance(self.pairing, bool) or not isinstance(self.pairing, int) or self.pairing < 0:
+            raise ValueError(f"pairing={self.pairing!r} must be a number of other questions for each example, or 0.")
         if self.group_weights is not None and self.group_column is None:
             raise ValueError("group_weights needs group_column, the column of validation_dataset that names groups.")
+
+    @property
+    def fit_names(self) -> list[str]:
+        """What is recorded of how answers fit their questions."""
+        return [*(["ifd"] if self.ifd else []), *(["pairing"] if self.pairing else [])]
 
 
 class Influence:
@@ -98,9 +105,6 @@ class Influence:
         self._validation = GradientSweep(trainer, held_out["validation_dataset"], tokens_per_batch)
         self._weights = self._validation_weights(validation, held_out["validation_dataset"])
         self.train = GradientSweep(trainer, examples, tokens_per_batch)
-        self._alone: dict[GradientSweep, Probe] = {}
-        if options.ifd:
-            self._alone[self.train] = probe_of_answers(trainer, examples, tokens_per_batch)
         self._contrasts = {
             f"{CONTRAST}{name}": GradientSweep(
                 trainer, prepare_held_out(trainer, rows, f"contrast_datasets[{name!r}]"), tokens_per_batch
@@ -110,8 +114,15 @@ class Influence:
         self.anchors = None
         if anchors is not None:
             self.anchors = GradientSweep(trainer, held_out["anchor_dataset"], tokens_per_batch)
-            if options.ifd:
-                self._alone[self.anchors] = probe_of_answers(trainer, held_out["anchor_dataset"], tokens_per_batch)
+        self._answers: list[AnswerProbes | None] = [None, None]
+        if options.fit_names:
+            rows = [examples, held_out.get("anchor_dataset")]
+            self._answers = [
+                None
+                if part is None
+                else AnswerProbes(trainer, part, examples, options.pairing, trainer.args.seed, tokens_per_batch)
+                for part in rows
+            ]
 
     def make_measure(self, per_parameter: bool = False) -> Measure:
         """A fresh measure of these options, without a direction yet."""
@@ -124,8 +135,15 @@ class Influence:
     @property
     def names(self) -> list[str]:
         """What is recorded of every example, beside its loss."""
-        ifd = ["ifd"] if self.options.ifd else []
-        return ["influence", *(["cosine"] if self.options.norms else []), *ifd, *self._contrasts]
+        return ["influence", *(["cosine"] if self.options.norms else []), *self._contrasts]
+
+    def measure_fit(self) -> list[dict[str, np.ndarray]]:
+        """How the answers of the examples and of the anchors fit their questions, of the model as it is."""
+        names = self.options.fit_names
+        return [
+            {} if probes is None else {name: column for name, column in probes.measure().items() if name in names}
+            for probes in self._answers
+        ]
 
     def directions(self, description: str = "Validation gradient") -> Directions:
         """The directions under the model and the optimizer as they are now.
@@ -157,10 +175,7 @@ class Influence:
         """The values of :attr:`names` of a sweep's examples."""
         measure = self.make_measure()
         measure.directions = directions
-        scored = sweep.score(self.sites, measure, lambda frame: self.read(frame, directions), description)
-        if sweep in self._alone:
-            scored.columns["ifd"] = scored.losses / self._alone[sweep].sweep(f"{description}, answers alone")
-        return scored
+        return sweep.score(self.sites, measure, lambda frame: self.read(frame, directions), description)
 
     def read(self, frame: Frame, directions: Directions, scale: Tensor | float = 1.0) -> dict[str, Tensor]:
         """The values ``[D]`` of :attr:`names` in a finished frame.
@@ -189,6 +204,7 @@ class Influence:
             "norms": options.norms,
             "low_rank": options.low_rank,
             "ifd": options.ifd,
+            "pairing": options.pairing,
             "num_validation": len(self._validation.ids),
             "num_contrasts": {name: len(sweep.ids) for name, sweep in self._contrasts.items()},
             "num_anchors": 0 if self.anchors is None else len(self.anchors.ids),

@@ -68,6 +68,8 @@ class GradientInRunRecorder(InRunRecorder):
         self._renew_at = set(self._schedule.steps(state.max_steps, per_epoch)) - {state.max_steps}
         self._saved.begin(trainer, state.global_step)
         if state.global_step == 0:
+            with self._tap.capture.paused():
+                self._saved.save_fit(trainer, self._influence.measure_fit())
             self._renew(0)
         else:
             self._measure.directions = self._influence.make_directions(self._saved.load(trainer, state.global_step))
@@ -142,6 +144,7 @@ class GradientInRunRecorder(InRunRecorder):
         self._recording.mark(trace, scored[np.isnan(values).all(axis=1)], UNLABELLED)
         anchors = self._influence.anchors
         traces = InfluenceTraces(trace, None if anchors is None else anchors.ids, names, direction=False)
+        traces.write_fit(self._influence.train.ids, self._saved.load_fit())
         records_of_anchors = self._saved.anchors()
         for number, column in enumerate(columns):
             counts = np.nan_to_num(others["labels"][:, number]).astype(np.int64)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from transformers import TrainerState
+
 from hf_datasel.trace import Trace
 from hf_datasel.training.influence.bundle import InfluenceTraces
 from hf_datasel.training.influence.engine import Directions, Influence
@@ -31,6 +34,7 @@ class GradientProbeRecorder(ProbeRecorder):
         super().__init__(recording, schedule, influence.train.ids)
         self._influence = influence
         self._traces: InfluenceTraces | None = None
+        self._fit: list[dict[str, np.ndarray]] | None = None
 
     def _describe(self) -> dict[str, Any]:
         return self._influence.describe()
@@ -39,7 +43,14 @@ class GradientProbeRecorder(ProbeRecorder):
         anchors = self._influence.anchors
         ids = None if anchors is None else anchors.ids
         self._traces = InfluenceTraces(trace, ids, self._influence.names)
+        if self._fit is not None:
+            self._traces.write_fit(self._ids, self._fit)
         return self._traces.all()
+
+    def begin(self, state: TrainerState, train_dataloader: Any) -> None:
+        """Measure once what is measured before training, then plan and make or find the Trace."""
+        self._fit = self._influence.measure_fit() if state.global_step == 0 else None
+        super().begin(state, train_dataloader)
 
     def _measure(self, checkpoint: str) -> Checkpoint:
         influence = self._influence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datasets import IterableDataset
 from transformers import Trainer
 
 from hf_datasel.training.influence.engine import InfluenceOptions
@@ -31,13 +32,17 @@ def refuse_ungradable(
         raise ValueError(
             f"score_every={score_every!r} must be a whole number of at least 1, and applies to mode='in_run' only."
         )
-    for wrong, message in [*_both(trainer), *(_in_run(trainer, options) if mode == "in_run" else [])]:
+    for wrong, message in [*_both(trainer, options), *(_in_run(trainer, options) if mode == "in_run" else [])]:
         if wrong:
             raise ValueError(f"Per-example gradients cannot be recorded here: {message}")
 
 
-def _both(trainer: Trainer) -> list[tuple[bool, str]]:
+def _both(trainer: Trainer, options: InfluenceOptions) -> list[tuple[bool, str]]:
     return [
+        (
+            bool(options.fit_names) and isinstance(trainer.train_dataset, IterableDataset),
+            "ifd and pairing draw rows by number, which a stream does not have; leave them out.",
+        ),
         (
             bool(trainer.args.torch_compile),
             "torch_compile=True builds a graph that hooks would break up; train without it.",
@@ -58,7 +63,6 @@ def _in_run(trainer: Trainer, options: InfluenceOptions) -> list[tuple[bool, str
             f"precondition='{options.precondition}' needs second moments, which an optimizer has only after its first "
             f"step, when training has passed examples already; {probe}",
         ),
-        (options.ifd, f"ifd=True needs sweeps, which training's own backward is not; {probe}"),
         (args.label_smoothing_factor > 0, f"label_smoothing_factor changes the loss; {probe}"),
         (trainer.compute_loss_func is not None, f"compute_loss_func is a loss of your own; {probe}"),
         (getattr(args, "loss_type", "nll") != "nll", f"loss_type='{getattr(args, 'loss_type', None)}'; {probe}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 from transformers import Trainer
 
-from hf_datasel.storage import read_json, write_atomic, write_json
+from hf_datasel.storage import read_json, write_array, write_atomic, write_json
 from hf_datasel.training.influence.engine import Directions
 from hf_datasel.training.influence.probe import Scored
 
@@ -29,7 +30,7 @@ class SavedDirections:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._checkpoint = 0
+        self._checkpoint = self._announced = 0
 
     def save(self, trainer: Trainer, step: int, epoch: int, directions: Directions, anchors: Scored | None) -> None:
         """Keep directions made after ``step`` optimizer steps, and the anchors' values under it."""
@@ -55,12 +56,12 @@ class SavedDirections:
         trainer.accelerator.wait_for_everyone()
 
     def checkpoint(self, step: int) -> None:
-        """A weight checkpoint is about to be saved after ``step`` optimizer steps."""
-        self._checkpoint = step
+        """A weight checkpoint is about to be saved after ``step`` optimizer steps; the one before it is whole."""
+        self._checkpoint, self._announced = self._announced, step
 
     def begin(self, trainer: Trainer, global_step: int) -> None:
         """Forget what was made after ``global_step``, and everything if training starts anew."""
-        self._checkpoint = global_step
+        self._checkpoint = self._announced = global_step
         if trainer.is_world_process_zero():
             for path in [*self._folder.glob("direction-*.safetensors"), *self._folder.glob("anchors-*.json")]:
                 if global_step == 0 or _step(path) > global_step:
@@ -85,6 +86,23 @@ class SavedDirections:
             key, name = label.split(SEPARATOR)
             means.setdefault(key, {})[name] = part.to(trainer.accelerator.device)
         return means
+
+    def save_fit(self, trainer: Trainer, columns: Sequence[dict[str, np.ndarray]]) -> None:
+        """Keep what was measured once of the examples and of the anchors."""
+        if trainer.is_world_process_zero():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for number, named in enumerate(columns):
+                for name, values in named.items():
+                    write_array(self._folder / f"fit-{number}-{name}.npy", values)
+        trainer.accelerator.wait_for_everyone()
+
+    def load_fit(self) -> list[dict[str, np.ndarray]]:
+        """What :meth:`save_fit` kept."""
+        found: list[dict[str, np.ndarray]] = [{}, {}]
+        for path in sorted(self._folder.glob("fit-*.npy")):
+            _, number, name = path.stem.split("-")
+            found[int(number)][name] = np.load(path, allow_pickle=False)
+        return found
 
     def anchors(self) -> list[dict[str, Any]]:
         """The anchors' records, in the order of their steps."""
