@@ -23,19 +23,14 @@ class InfluenceTraces:
         trace: the influence Trace.
         anchor_ids: int64 ``[n]`` ascending, or None.
         names: what is recorded, "influence" in the Trace itself.
-        direction: whether each column has one direction, whose norm is recorded.
     """
 
-    def __init__(
-        self, trace: Trace, anchor_ids: np.ndarray | None, names: Sequence[str], *, direction: bool = True
-    ) -> None:
+    def __init__(self, trace: Trace, anchor_ids: np.ndarray | None, names: Sequence[str]) -> None:
         self._trace = trace
         self._names = ["loss", "num_labels", *(name for name in names if name != "influence")]
         planned = trace.num_planned
         self._beside = self._measured(trace, planned)
-        self._direction = (
-            _companion(trace, "direction", planned, np.array(DIRECTION_IDS), metric="direction") if direction else None
-        )
+        self._direction = _companion(trace, "direction", planned, np.array(DIRECTION_IDS), metric="direction")
         self._anchors = None
         self._anchors_beside: dict[str, Trace] = {}
         if anchor_ids is not None:
@@ -45,7 +40,7 @@ class InfluenceTraces:
     def all(self) -> list[Trace]:
         """Every companion that has as many columns as the Trace."""
         anchors = [] if self._anchors is None else [*self._anchors_beside.values(), self._anchors]
-        return [*self._beside.values(), *([] if self._direction is None else [self._direction]), *anchors]
+        return [*self._beside.values(), self._direction, *anchors]
 
     def mark(self, ids: np.ndarray, reason: str) -> None:
         """Mark examples of the Trace's companions; the Trace itself is marked by its recording."""
@@ -67,15 +62,18 @@ class InfluenceTraces:
             ids: int64 ``[N]``, of ``scored``.
             scored: of the examples.
             anchors: of the anchors, if there are any.
-            direction: what they were held against, where a column has one.
+            direction: what they were held against, where a column has one of its own.
             column: step, epoch and learning rate.
         """
         if self._anchors is not None and anchors is not None:
             _write(self._anchors, self._anchors_beside, self._anchors.ids, anchors, column)
-        if self._direction is not None and direction is not None:
-            measured = np.array([direction.norm, _energy(direction)])
-            _column(self._direction, np.array(DIRECTION_IDS), measured, column)
+        if direction is not None:
+            self.write_direction(direction.norm, direction.energy_used, column)
         _write(self._trace, self._beside, ids, scored, column)
+
+    def write_direction(self, norm: float, energy: float, column: dict[str, Any]) -> None:
+        """A direction's length, and the share of its energy that is used."""
+        _column(self._direction, np.array(DIRECTION_IDS), np.array([norm, energy]), column)
 
     def write_fit(self, ids: np.ndarray, columns: Sequence[dict[str, np.ndarray]]) -> None:
         """What was measured once, when training began, of the examples and of the anchors; again is the same.
@@ -118,11 +116,3 @@ def _column(trace: Trace, ids: np.ndarray, values: np.ndarray, column: dict[str,
     full = np.full(trace.num_examples, np.nan, dtype=np.float32)
     full[np.searchsorted(trace.ids, ids)] = values
     trace.write_column(full, **column)
-
-
-def _energy(direction: Direction) -> float:
-    """Share of the direction's squared length that is used: 1 unless matrices were cut to low rank."""
-    if not direction.energy:
-        return 1.0
-    squared = {name: float(gradient.double().square().sum()) for name, gradient in direction.gradients.items()}
-    return sum(direction.energy.get(name, 1.0) * part for name, part in squared.items()) / sum(squared.values())

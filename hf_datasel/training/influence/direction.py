@@ -36,6 +36,12 @@ class Direction:
     factors: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     energy: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def energy_used(self) -> float:
+        """Share of ``|G|^2`` that is used: 1 unless matrices were cut to low rank."""
+        squared = {name: float(gradient.double().square().sum()) for name, gradient in self.gradients.items()}
+        return sum(self.energy.get(name, 1.0) * part for name, part in squared.items()) / sum(squared.values())
+
 
 def make_direction(
     mean: Mapping[str, Tensor],

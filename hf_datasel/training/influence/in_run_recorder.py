@@ -143,13 +143,15 @@ class GradientInRunRecorder(InRunRecorder):
         self._recording.mark(trace, np.setdiff1d(ids, scored, assume_unique=True), UNSCORED)
         self._recording.mark(trace, scored[np.isnan(values).all(axis=1)], UNLABELLED)
         anchors = self._influence.anchors
-        traces = InfluenceTraces(trace, None if anchors is None else anchors.ids, names, direction=False)
+        traces = InfluenceTraces(trace, None if anchors is None else anchors.ids, names)
         traces.write_fit(self._influence.train.ids, self._saved.load_fit())
-        records_of_anchors = self._saved.anchors()
+        renewals = self._saved.renewals()
+        for renewal in renewals:
+            traces.write_direction(renewal["norm"], renewal["energy"], {"step": renewal["step"]})
         for number, column in enumerate(columns):
             counts = np.nan_to_num(others["labels"][:, number]).astype(np.int64)
             measured = {"influence": values[:, number], **{name: others[name][:, number] for name in names[1:]}}
-            of_anchors = None if anchors is None else anchors_of_epoch(records_of_anchors, number)
+            of_anchors = None if anchors is None else anchors_of_epoch(renewals, number)
             traces.write(scored, Scored(measured, others["loss"][:, number], counts), of_anchors, None, column)
         for companion in traces.all():
             companion.finish()

@@ -13,13 +13,14 @@ from transformers import Trainer
 
 from hf_datasel.storage import read_json, write_array, write_atomic, write_json
 from hf_datasel.training.influence.engine import Directions
+from hf_datasel.training.influence.frame import ALL
 from hf_datasel.training.influence.probe import Scored
 
 SEPARATOR = "/"  # no parameter's name holds it
 
 
 class SavedDirections:
-    """Files ``direction-<step>.safetensors`` and ``anchors-<step>.json`` beside the records.
+    """Files ``direction-<step>.safetensors`` and ``renewal-<step>.json`` beside the records.
 
     Only directions that a resume may still need are kept: the newest at or before the last weight checkpoint, and
     those after it.
@@ -36,11 +37,13 @@ class SavedDirections:
         """Keep directions made after ``step`` optimizer steps, and the anchors' values under it."""
         if trainer.is_world_process_zero():
             self._folder.mkdir(parents=True, exist_ok=True)
+            values: dict[str, Any] = {}
             if anchors is not None:
                 values = {name: column.tolist() for name, column in anchors.columns.items()}
                 values |= {"loss": anchors.losses.tolist(), "num_labels": anchors.num_labels.tolist()}
-                record = {"step": step, "epoch": epoch, "values": values}
-                write_json(self._folder / f"anchors-{step:08d}.json", record)
+            main = directions[ALL]
+            record = {"step": step, "epoch": epoch, "norm": main.norm, "energy": main.energy_used, "anchors": values}
+            write_json(self._folder / f"renewal-{step:08d}.json", record)
             raw = safetensors.torch.save(
                 {
                     f"{key}{SEPARATOR}{name}": part.cpu().contiguous()
@@ -63,7 +66,7 @@ class SavedDirections:
         """Forget what was made after ``global_step``, and everything if training starts anew."""
         self._checkpoint = self._announced = global_step
         if trainer.is_world_process_zero():
-            for path in [*self._folder.glob("direction-*.safetensors"), *self._folder.glob("anchors-*.json")]:
+            for path in [*self._folder.glob("direction-*.safetensors"), *self._folder.glob("renewal-*.json")]:
                 if global_step == 0 or _step(path) > global_step:
                     path.unlink()
         trainer.accelerator.wait_for_everyone()
@@ -104,9 +107,9 @@ class SavedDirections:
             found[int(number)][name] = np.load(path, allow_pickle=False)
         return found
 
-    def anchors(self) -> list[dict[str, Any]]:
-        """The anchors' records, in the order of their steps."""
-        return [read_json(path, "record of anchors") for path in sorted(self._folder.glob("anchors-*.json"))]
+    def renewals(self) -> list[dict[str, Any]]:
+        """Every direction's step, epoch, norm and share of energy used, and the anchors' values, by step."""
+        return [read_json(path, "record of a direction") for path in sorted(self._folder.glob("renewal-*.json"))]
 
     def _path(self, step: int) -> Path:
         return self._folder / f"direction-{step:08d}.safetensors"
@@ -119,14 +122,14 @@ def anchors_of_epoch(records: list[dict[str, Any]], epoch: int) -> Scored:
     """The anchors' values for one epoch: the mean over its directions, or those of the last direction before it.
 
     Args:
-        records: of :meth:`SavedDirections.anchors`.
+        records: of :meth:`SavedDirections.renewals`.
         epoch: from 0.
     """
     within = [record for record in records if record["epoch"] == epoch]
     chosen = within or [[record for record in records if record["epoch"] <= epoch][-1]]
     means: dict[str, np.ndarray] = {
-        name: np.array([record["values"][name] for record in chosen], dtype=np.float64).mean(0).astype(np.float32)
-        for name in chosen[0]["values"]
+        name: np.array([record["anchors"][name] for record in chosen], dtype=np.float64).mean(0).astype(np.float32)
+        for name in chosen[0]["anchors"]
     }
     losses, num_labels = means.pop("loss"), means.pop("num_labels")
     return Scored(means, losses, num_labels.astype(np.int64))
