@@ -98,7 +98,8 @@ class Frame:
 
     def squared(self, key: str = ALL) -> Tensor:
         """Squared norms ``[D]``."""
-        return self._squared.get(key, self._zeros())
+        # A tied weight's norm is a sum with a cross term, which rounding may leave below zero where it is tiny.
+        return self._squared.get(key, self._zeros()).clamp_min(0.0)
 
     def _zeros(self) -> Tensor:
         return torch.zeros(self.layout.num_examples, device=self.layout.tokens.device)

@@ -144,7 +144,7 @@ class Measure(SiteRule):
             if name in frame.residuals:
                 hidden, residuals = frame.residuals.pop(name)
                 squared = squared + 2 * ghost_norms.tied_cross_product(arranged, their_grads, hidden, residuals)
-            frame.add_squared(squared.clamp_min(0.0) if name in self._tied else squared, self._key(name))
+            frame.add_squared(squared, self._key(name))
 
     def vector(self, frame: Frame, name: str, grads: Tensor) -> None:
         """The same."""
