@@ -16,6 +16,7 @@ from hf_datasel.collaborative.local_training import check_schedule
 from hf_datasel.collaborative.merging import Merge
 from hf_datasel.collaborative.party import Party
 from hf_datasel.selectors import CLUESSelector
+from hf_datasel.training.influence.answers import NUM_QUESTIONS
 from hf_datasel.training.influence.engine import CONTRAST
 
 SET_HERE = (
@@ -130,6 +131,8 @@ def recording_options(recording: Mapping[str, Any] | None, selector: CLUESSelect
             options.setdefault("norms", True)
         if "ifd" in selector.evidence:
             options.setdefault("ifd", True)
+        if "pairing" in selector.evidence:
+            options.setdefault("pairing", NUM_QUESTIONS)
     return options
 
 

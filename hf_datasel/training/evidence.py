@@ -13,11 +13,11 @@ from hf_datasel.damage import damaged
 from hf_datasel.selectors import Selector
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.gradient_trace import GradientTraceCallback
+from hf_datasel.training.influence.answers import NUM_QUESTIONS
 from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.influence.engine import CONTRAST
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 
-NUM_QUESTIONS = 4  # that pairing asks for each example
 Train = Callable[[SFTTrainer], None]
 
 
@@ -63,7 +63,8 @@ def require_recordable(
     if needs_anchors and metric != "influence":
         raise ValueError(
             f"selection_method='{selector.name}' is recorded without anchors, so it has no scores to take "
-            f"threshold={selector.threshold!r} from: set selection_threshold to a number, or selection_budget."
+            f"threshold={getattr(selector, 'threshold', None)!r} from: set selection_threshold to a number, or "
+            "selection_budget."
         )
     if needs_anchors and anchors is None:
         raise ValueError(

@@ -126,16 +126,16 @@ def test_the_global_threshold_is_the_mean_over_all_parties(tmp_path):
 
 
 def test_every_detector_is_recorded_from_public_rows(tmp_path):
-    detectors = ("cosine", "loss", "ifd", "contrast_mismatched")
+    detectors = ("cosine", "loss", "ifd", "pairing", "contrast_mismatched")
     selector = CLUESSelector(threshold="mean", score="fused", detectors=detectors, combine="min")
     recorder, result = overhear(tmp_path, SMALL, selector=selector)
     (request,) = [message for party, way, message in recorder.messages[:1]]
     contrast = unpack_rows(request.contrasts["mismatched"])
     assert contrast["prompt"][:] == VALIDATION["prompt"][:]
     assert contrast["completion"][:] != VALIDATION["completion"][:]
-    assert dict(request.recording) == {"num_checkpoints": 2, "norms": True, "ifd": True}
+    assert dict(request.recording) == {"num_checkpoints": 2, "norms": True, "ifd": True, "pairing": 4}
     trace = Trace.load(tmp_path / "parties" / "north" / "trace")
-    assert {"cosine", "loss", "ifd", "contrast_mismatched", "anchors"} <= set(trace.companions)
+    assert {"cosine", "loss", "ifd", "pairing", "contrast_mismatched", "anchors"} <= set(trace.companions)
     assert result.selections["north"].provenance[-1]["config"]["detectors"] == list(detectors)
 
 

@@ -15,6 +15,7 @@ from transformers import Trainer
 from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.training.probe import Probe
 
+NUM_QUESTIONS = 4  # other questions that pairing asks, where nothing else is said
 MAX_DRAWS = 20
 
 
