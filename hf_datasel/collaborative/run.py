@@ -123,8 +123,8 @@ def clues(
         merge: a method of ``peft.add_weighted_adapter``, a :class:`Merge` with its options, or :class:`FedAvg`.
         threshold_scope: see above; without effect where the selector has a budget or a number for a threshold.
         recording: more options of ``GradientTraceCallback``, as in ``num_checkpoints``, ``parameters``,
-            ``precondition``. What the selector's detectors need (norms, IFD, pairing, contrasted directions from damaged
-            validation rows) is recorded of itself.
+            ``precondition``. What the selector's detectors need (norms, IFD, pairing, contrasted directions from
+            damaged validation rows) is recorded of itself.
         tokenizer: as SFTTrainer's ``processing_class``; the model's own by default.
         formatting_func: as in SFTTrainer.
         on_empty: a party with no row left is an error that names it, or is skipped.
