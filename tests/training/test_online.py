@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hf_datasel import CLUESSelector, SelectingSFTTrainer, Trace
 from hf_datasel.training.online import pick_rows
 from tests.training.influence import oracle
 from tests.training.influence.measuring import TOLERANCE
+from tests.training.online_watcher import Watcher
 from tests.training.selecting import anchor_rows, clues, lora, selecting, validation_rows, weights
 from tests.training.tiny import make_dataset, sft_args, tiny_model, word_tokenizer
 
@@ -34,65 +34,6 @@ def model_with_dropout() -> torch.nn.Module:
     for layer in model.model.layers:
         layer.self_attn.attention_dropout = 0.1
     return model
-
-
-@dataclass
-class Watcher:
-    """What each step could have trained on, what it did train on, and what the oracle thinks of every row."""
-
-    trainer: SelectingSFTTrainer
-    score: bool = True
-    steps: list[list[tuple[list[tuple[int, ...]], list[tuple[int, ...]]]]] = field(default_factory=list)
-    scores: list[dict[tuple[int, ...], float]] = field(default_factory=list)
-    sizes: list[float] = field(default_factory=list)
-    num_labels: list[list[int]] = field(default_factory=list)  # of each micro-batch trained on
-    num_items: list[int] = field(default_factory=list)  # by which each micro-batch's loss was divided
-
-    def __post_init__(self) -> None:
-        trainer = self.trainer
-        self.tokens = {
-            tuple(ids): (ids, labels) for ids, labels in oracle.examples_of(make_dataset(), word_tokenizer())
-        }
-        self.trusted = oracle.examples_of(validation_rows(), word_tokenizer())
-        collate, batches, compute = trainer.data_collator, trainer.get_batch_samples, trainer.compute_loss
-        offered: list[list[tuple[int, ...]]] = []
-
-        def collator(rows: list[dict[str, Any]]) -> Any:
-            offered.append([tuple(row["input_ids"]) for row in rows])
-            return collate(rows)
-
-        def get_batch_samples(*args: Any) -> Any:
-            kept, num_items = batches(*args)
-            if kept:
-                self._look()
-                rows = [_rows(batch) for batch in kept]
-                self.steps.append(list(zip(offered[: len(rows)], rows, strict=True)))
-                del offered[: len(rows)]
-            return kept, num_items
-
-        def compute_loss(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            self.num_labels.append((inputs["labels"][:, 1:] != -100).sum(1).tolist())
-            self.num_items.append(int(kwargs["num_items_in_batch"]))
-            return compute(model, inputs, *args, **kwargs)
-
-        trainer.data_collator, trainer.get_batch_samples = collator, get_batch_samples
-        trainer.compute_loss = compute_loss
-
-    def _look(self) -> None:
-        if not self.score:
-            return
-        model = self.trainer.model
-        direction = oracle.mean(oracle.examples(model, self.trusted))
-        found = oracle.examples(model, [self.tokens[row] for row in self.tokens])
-        self.scores.append(
-            {row: oracle.dot(one.gradient, direction) for row, one in zip(self.tokens, found, strict=True)}
-        )
-        self.sizes.append(oracle.norm(direction) * max(oracle.norm(one.gradient) for one in found))
-
-
-def _rows(batch: dict[str, torch.Tensor]) -> list[tuple[int, ...]]:
-    pairs = zip(batch["input_ids"], batch["attention_mask"], strict=True)
-    return [tuple(row[mask.bool()].tolist()) for row, mask in pairs]
 
 
 @pytest.mark.parametrize(

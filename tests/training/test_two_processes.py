@@ -1,5 +1,6 @@
 """Two processes see what one sees: the same Trace, the same Selection, the same training."""
 
+import json
 import os
 import socket
 import subprocess
@@ -13,14 +14,25 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from hf_datasel import S2LSelector, Selection, Trace
+from hf_datasel import CLUESSelector, S2LSelector, Selection, Trace
 from hf_datasel.training.in_run import RecordLog
+from tests.training.online_watcher import row_scores
 from tests.training.reference import reference_losses
 from tests.training.scripts import two_processes
 from tests.training.tiny import make_dataset, tiny_model, word_tokenizer
 
 ROOT = Path(__file__).parents[2]
-COMPARED = ["probe", "probe_uneven", "in_run", *two_processes.FORMATS, "select", "select_again", "whole"]
+COMPARED = [
+    "probe",
+    "probe_uneven",
+    "in_run",
+    *two_processes.FORMATS,
+    "select",
+    "select_again",
+    "clues",
+    "online",
+    "whole",
+]
 # Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights
 # by some roundings a step; over 20 steps of plain SGD that stays within tens of roundings of a loss.
 TOLERANCE = 32 * 2.0**-21
@@ -161,14 +173,51 @@ def stable_under_rounding(trace: Trace, selection: Selection) -> bool:
     )
 
 
-def test_training_is_that_of_an_sft_trainer_on_the_chosen_rows(runs: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("name", ["select", "clues", "online"])
+def test_training_is_that_of_an_sft_trainer_on_the_chosen_rows(runs: tuple[Path, Path], name: str) -> None:
     for folder in runs:
-        selecting = load_file(folder / "select" / "selecting.safetensors")
-        plain = load_file(folder / "select" / "plain.safetensors")
+        selecting = load_file(folder / name / "selecting.safetensors")
+        plain = load_file(folder / name / "plain.safetensors")
         assert selecting.keys() == plain.keys()
         assert all(torch.equal(selecting[name], plain[name]) for name in plain)
         initial = dict(two_processes.target_model(0.0).named_parameters())
         assert any(not torch.equal(selecting[name], initial[name]) for name in plain)
+
+
+def test_all_processes_train_on_what_clues_chose(runs: tuple[Path, Path]) -> None:
+    two, one = (folder / "clues" for folder in runs)
+    traces = [Trace.load(folder / "selection_stage" / "trace") for folder in (two, one)]
+    selector = CLUESSelector(budget=16, score="cosine")
+    chosen = selector.select(traces[0]).ids.tolist()
+    for name in ("rank0", "rank1", "selection", "checkpoint-8/selection"):
+        assert Selection.load(two / name).ids.tolist() == chosen
+    assert Selection.load(one / "rank0").ids.tolist() == selector.select(traces[1]).ids.tolist()
+    assert traces[0].companions == ("anchors", "cosine", "direction", "loss", "num_labels")
+    for first, second in (traces, [trace.companion("anchors") for trace in traces]):
+        assert first.ids.tolist() == second.ids.tolist()
+        assert first.info == second.info
+        # A cosine is a quotient of long sums, and the weights of the two runs differ by roundings, too.
+        both = [trace.companion("cosine").values for trace in (first, second)]
+        np.testing.assert_allclose(*both, rtol=0, atol=1e-3)
+        assert np.ptp(both[0], axis=0).min() > 0.1, "examples must differ, or there is nothing to compare"
+
+
+def test_every_process_keeps_the_best_of_its_own_rows(runs: tuple[Path, Path]) -> None:
+    scores, size = row_scores(two_processes.target_model(0.0), make_dataset(num_rows=40))
+    for folder, batch in ((runs[0], 2), (runs[1], 4)):
+        ranks = [json.loads(path.read_text()) for path in sorted((folder / "online").glob("rank*.json"))]
+        assert len(ranks) == 4 // batch
+        for step in range(10):
+            gaps = []
+            for rank in ranks:
+                ((offered, kept),) = rank["steps"][step]
+                by_score = sorted(map(tuple, offered), key=lambda row: -scores[row])
+                best, rest = by_score[: batch // 2], by_score[batch // 2 :]
+                assert kept == [row for row in offered if tuple(row) in best]
+                gaps.append(sum(scores[row] for row in best) - sum(scores[row] for row in rest))
+                assert rank["num_items"][step] == sum(sum(one["num_labels"][step]) for one in ranks)
+            mean_gap = sum(gaps) / (batch // 2) / len(ranks)
+            assert all(rank["gaps"][step] == pytest.approx(mean_gap, abs=1e-5 * size) for rank in ranks)
 
 
 def test_selecting_again_gives_all_processes_the_same(runs: tuple[Path, Path]) -> None:

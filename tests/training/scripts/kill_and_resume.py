@@ -220,7 +220,9 @@ GROUPS: dict[str, tuple[Callable[[Path], None], dict[str, list[Arm]]]] = {
         },
     ),
     "clues_in_run": (
-        lambda folder: select_by_clues(folder, selection_mode="in_run", selection_continue=True),
+        lambda folder: select_by_clues(
+            folder, anchor_dataset=anchor_rows(), selection_mode="in_run", selection_continue=True
+        ),
         {
             "after_a_direction": [kill_at(SavedDirections, "save", 3, after=True)],
             "before_the_columns": [kill_at(Trace, "create", 1, after=True)],

@@ -6,6 +6,7 @@ A global batch is four rows, however many processes share it.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from trl import SFTTrainer
 
 from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
 from hf_datasel.training.in_run import RecordLog
+from tests.training.online_watcher import Watcher
 from tests.training.scripts.kill_and_resume import kill_at, record
+from tests.training.selecting import anchor_rows, validation_rows
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
 
 GLOBAL_BATCH = 4
@@ -107,6 +110,7 @@ def target_model(dropout: float) -> PreTrainedModel:
 
 def selecting_trainer(folder: Path, world_size: int, dropout: float = 0.0, **options: Any) -> SelectingSFTTrainer:
     """A tiny Llama to train, and another as proxy."""
+    extra = {name: options.pop(name) for name in EXTRA if name in options}
     args = {
         **base_options(folder),
         **shared_batch(world_size),
@@ -121,18 +125,18 @@ def selecting_trainer(folder: Path, world_size: int, dropout: float = 0.0, **opt
         args=SelectingSFTConfig(**args),
         train_dataset=make_dataset(num_rows=EVEN_ROWS),
         processing_class=word_tokenizer(),
-        proxy_model=tiny_model("llama", seed=0),
+        **{"proxy_model": tiny_model("llama", seed=0), **extra},
     )
 
 
-def select(folder: Path, world_size: int) -> None:
+def select(folder: Path, world_size: int, dropout: float = 0.1, **options: Any) -> None:
     """Select and train, then train an SFTTrainer on the chosen rows alone."""
-    trainer = selecting_trainer(folder, world_size, dropout=0.1, save_strategy="steps", save_steps=4)
+    trainer = selecting_trainer(folder, world_size, dropout, save_strategy="steps", save_steps=4, **options)
     trainer.train()
     save_selection(trainer, folder)
     save_weights(trainer.model, folder / "selecting.safetensors")
     reference = SFTTrainer(
-        target_model(dropout=0.1),
+        target_model(dropout),
         args=sft_args(folder / "plain", **shared_batch(world_size)),
         train_dataset=trainer.selection.apply(make_dataset(num_rows=EVEN_ROWS)),
         processing_class=word_tokenizer(),
@@ -146,6 +150,34 @@ def select_again(folder: Path, world_size: int) -> None:
     trainer = selecting_trainer(folder, world_size, selection_every=1, num_train_epochs=3)
     trainer.train()
     save_selection(trainer, folder)
+
+
+def select_by_clues(folder: Path, world_size: int) -> None:
+    """Warm up a copy of the model and select by its gradients; dropout would be each process's own."""
+    select(folder, world_size, dropout=0.0, proxy_model=None, anchor_dataset=anchor_rows(), **BY_CLUES)
+
+
+def select_online(folder: Path, world_size: int) -> None:
+    """Half of every process's batch, at a learning rate of 0: every score is one of the weights it began with."""
+    options = {"proxy_model": None, "selection_method": "random", "selection_budget": 1.0, "selection_online_every": 1}
+    options |= {"validation_dataset": validation_rows(), "num_train_epochs": 1, "logging_steps": 1}
+    trainer = selecting_trainer(folder / "still", world_size, learning_rate=0.0, **options)
+    watcher = Watcher(trainer, score=False)
+    trainer.train()
+    gaps = [log["selection/online_gap"] for log in trainer.state.log_history if "selection/online_gap" in log]
+    seen = {"steps": watcher.steps, "num_labels": watcher.num_labels, "num_items": watcher.num_items, "gaps": gaps}
+    (folder / f"rank{PartialState().process_index}.json").write_text(json.dumps(seen))
+    whole = selecting_trainer(folder / "whole", world_size, dropout=0.1, selection_online_share=1.0, **options)
+    whole.train()
+    save_weights(whole.model, folder / "selecting.safetensors")
+    plain = SFTTrainer(
+        target_model(dropout=0.1),
+        args=sft_args(folder / "plain", **shared_batch(world_size), num_train_epochs=1),
+        train_dataset=make_dataset(num_rows=EVEN_ROWS),
+        processing_class=word_tokenizer(),
+    )
+    plain.train()
+    save_weights(plain.model, folder / "plain.safetensors")
 
 
 def save_selection(trainer: SelectingSFTTrainer, folder: Path) -> None:
@@ -168,6 +200,12 @@ def record_and_resume(folder: Path, world_size: int, kill: bool = False) -> None
     record(folder, "in_run", num_train_epochs=4, logging_steps=5)
 
 
+EXTRA = ("proxy_model", "validation_dataset", "anchor_dataset")
+BY_CLUES: dict[str, Any] = {
+    "selection_method": "clues",
+    "selection_score": "cosine",
+    "validation_dataset": validation_rows(),
+}
 FORMATS: dict[str, dict[str, Any]] = {
     "accumulated": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2},
     "packed": {"packing": True, "max_length": 32},
@@ -181,6 +219,8 @@ SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     **{name: partial(record_standing_still, **options) for name, options in FORMATS.items()},
     "select": select,
     "select_again": select_again,
+    "clues": select_by_clues,
+    "online": select_online,
     "whole": record_and_resume,
     "killed": partial(record_and_resume, kill=True),
     "fail": fail_on_the_main_process,
