@@ -49,9 +49,11 @@ def steady() -> None:
             raise RuntimeError(f"mallopt({option}, {value}) failed: this benchmark needs glibc.")
 
 
-def make_model(kind: str, hidden_size: int = HIDDEN, vocabulary: int = VOCABULARY, seed: int = 0) -> Any:
+def make_model(kind: str, weights: Mapping[str, torch.Tensor] | None = None, seed: int = 0) -> Any:
     """The Llama, whole or with an adapter whose B is not zero (at zero, A would have no gradient)."""
-    model = llama(hidden_size, vocabulary, seed)
+    model = llama(HIDDEN, VOCABULARY, seed)
+    if weights is not None:
+        model.load_state_dict(weights)
     if TARGETS[kind] is None:
         return model
     with torch.random.fork_rng():
@@ -94,9 +96,7 @@ def padded_batches(rows: Dataset, batch_size: int = BATCH) -> list[dict[str, tor
         longest = max(map(len, taken))
         ids = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in taken])
         filled = torch.tensor([[1] * len(tokens) + [0] * (longest - len(tokens)) for tokens in taken])
-        batches.append(
-            {"input_ids": ids, "attention_mask": filled, "labels": ids.masked_fill(filled == 0, -100)}
-        )
+        batches.append({"input_ids": ids, "attention_mask": filled, "labels": ids.masked_fill(filled == 0, -100)})
     return batches
 
 

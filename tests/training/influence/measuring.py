@@ -13,6 +13,7 @@ from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
 from hf_datasel import add_example_ids
 from hf_datasel.training.influence.engine import Influence, InfluenceOptions
+from hf_datasel.training.influence.probe import Scored
 from tests.training.influence import oracle
 from tests.training.tiny import base_options, make_dataset, word_tokenizer
 
@@ -58,9 +59,16 @@ def plain_trainer(model: Any, folder: Path, dataset: Dataset | None = None, **op
 
 def influence(trainer: Trainer, validation: Dataset | None = None, **options: Any) -> Influence:
     """The engine, on this trainer's rows; every batch is padded and there are several."""
-    anchors, tokens_per_batch = options.pop("anchors", None), options.pop("tokens_per_batch", 64)
+    tokens_per_batch, contrasts = options.pop("tokens_per_batch", 64), options.pop("contrasts", {})
     held_out = tokenised(validation_rows()[1]) if validation is None else validation
-    return Influence(trainer, trainer.train_dataset, held_out, anchors, InfluenceOptions(**options), tokens_per_batch)
+    return Influence(
+        trainer, trainer.train_dataset, held_out, contrasts, None, InfluenceOptions(**options), tokens_per_batch
+    )
+
+
+def score(engine: Influence) -> Scored:
+    """Everything the engine measures of the training rows, now."""
+    return engine.score(engine.train, engine.directions(), "")
 
 
 def step_without_moving(trainer: Trainer, num_steps: int = 2) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +108,7 @@ def run(
     model: Any,
     *,
     plain: bool = False,
+    collator: Any = None,
     steps: tuple[int, ...] = (2, 5),
     callback: dict[str, Any] | None = None,
     max_length: int | None = 64,
@@ -124,6 +126,7 @@ def run(
     }
     if plain:
         trainer: Trainer = plain_trainer(model, folder / "out", tokenised(tokens["examples"]), **options)
+        trainer.data_collator = collator or trainer.data_collator
         sets = {
             "validation_dataset": tokenised(tokens["validation"]),
             "anchor_dataset": tokenised(tokens["anchors"]),
@@ -180,21 +183,30 @@ def compare(
             assert abs(float(trace.companion("cosine").column(column)[number]) - wanted / size) <= tolerance
 
 
-def directions(watcher: Watcher) -> dict[int, oracle.Gradient]:
+def directions(watcher: Watcher, chosen: Callable[[str], bool] = lambda name: True) -> dict[int, oracle.Gradient]:
     """The direction that stands at each step of an in_run recording: made at the beginning, renewed after steps."""
+
+    def mean(examples: list[oracle.Example]) -> oracle.Gradient:
+        return {name: part for name, part in oracle.mean(examples).items() if chosen(name)}
+
     standing: dict[int, oracle.Gradient] = {}
-    current = oracle.mean(watcher.before[0].validation)
+    current = mean(watcher.before[0].validation)
     for step in sorted(watcher.before):
         if step in watcher.after:
-            current = oracle.mean(watcher.after[step].validation)
+            current = mean(watcher.after[step].validation)
         standing[step] = current
     return standing
 
 
-def check_in_run(trace: Trace, watcher: Watcher, tolerance: float = TOLERANCE) -> None:
+def check_in_run(
+    trace: Trace,
+    watcher: Watcher,
+    tolerance: float = TOLERANCE,
+    chosen: Callable[[str], bool] = lambda name: True,
+) -> None:
     """Every visit's value is the oracle's before the step it belongs to, under the direction of that step."""
     assert trace.mode == "in_run"
-    standing = directions(watcher)
+    standing = directions(watcher, chosen)
     visits: dict[int, int] = {}
     beside = {name: trace.companion(name).values for name in ("loss", "cosine") if name in trace.companions}
     for _, step, example in sorted(watcher.visits):
