@@ -65,6 +65,11 @@ def check_global(selector: CLUESSelector) -> None:
             "fusion='rank' scores by ranks among a party's own rows, which do not compare between parties and tell of "
             "these rows: use fusion='zscore', or threshold_scope='per_client'."
         )
+    if "pairing" in selector.evidence:
+        raise ValueError(
+            "The detector 'pairing' asks the questions of a party's own rows, so the anchors' scores would tell of "
+            "them: leave it out, or use threshold_scope='per_client'."
+        )
 
 
 def _plain(value: Any) -> Any:

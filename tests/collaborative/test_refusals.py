@@ -73,6 +73,14 @@ CHOSEN = Selection(candidate_ids=np.arange(8), kept=np.arange(8) < 4)
             ValueError,
             "fusion='rank' scores by ranks among a party's own rows",
         ),
+        (
+            {
+                "threshold_scope": "global",
+                "selector": CLUESSelector(threshold="mean", score="fused", detectors=("dot", "pairing")),
+            },
+            ValueError,
+            "'pairing' asks the questions of a party's own rows",
+        ),
         ({"on_empty": "ignore"}, ValueError, "on_empty='ignore' must be 'raise' or 'skip'"),
         ({"recording": {"dataset": ROWS}}, ValueError, "'dataset': ...}: this is set by clues itself"),
         ({"model": get_peft_model(tiny_model(), LoraConfig())}, TypeError, "model has a PEFT adapter already"),
