@@ -10,7 +10,7 @@ import pytest
 from matplotlib import _pylab_helpers
 
 from hf_datasel import S2LSelector, Selection, Strata, Trace
-from hf_datasel.report import plot_scores, plot_shares, plot_trajectory_clusters
+from hf_datasel.report import plot_score_threshold, plot_scores, plot_shares, plot_trajectory_clusters
 
 ARMS = {"S2L": {"copy": (0.5, 0.01), "sort": (0.25, 0.02)}, "random": {"copy": (0.5, 0.0), "sort": (0.0, math.nan)}}
 
@@ -129,3 +129,28 @@ def test_what_cannot_be_written_leaves_no_half_picture(trace: Trace, selection: 
     with pytest.raises(OSError, match=r"clusters\.png"):
         plot_trajectory_clusters(trace, selection, tmp_path / "clusters.png")
     assert [path.name for path in tmp_path.iterdir()] == ["clusters.png"]
+
+
+class TestScoreThreshold:
+    def test_the_numbers_are_densities_over_all_scores(self, tmp_path):
+        generator = np.random.default_rng(0)
+        scores, anchors = generator.normal(0, 1, 500), generator.normal(1, 1, 60)
+        plot_score_threshold(scores, tmp_path / "cut.png", threshold=0.5, anchors=anchors)
+        table = np.genfromtxt(tmp_path / "cut.csv", delimiter=",", names=True)
+        widths = table["to"] - table["from"]
+        assert (table["candidates"] * widths).sum() == pytest.approx(1, rel=1e-4)
+        assert (table["anchors"] * widths).sum() == pytest.approx(1, rel=1e-4)
+        inside = table["from"] >= 0.5
+        assert (table["candidates"] * widths)[inside].sum() == pytest.approx((scores >= 0.5).mean(), abs=0.05)
+        assert (tmp_path / "cut.png").stat().st_size > 1000
+
+    @pytest.mark.parametrize("scores", [[1.0, 1.0], [3.0]])
+    def test_equal_scores_and_no_threshold_can_be_shown(self, scores, tmp_path):
+        plot_score_threshold(scores, tmp_path / "cut.png", direction="low")
+        assert (tmp_path / "cut.csv").read_text().startswith("from,to,candidates\n")
+
+    def test_what_cannot_be_shown_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="no scores"):
+            plot_score_threshold([], tmp_path / "cut.png")
+        with pytest.raises(ValueError, match=r"anchors\[1\] is nan"):
+            plot_score_threshold([1.0], tmp_path / "cut.png", anchors=[0.0, np.nan])
