@@ -63,9 +63,10 @@ def _tokenised(trainer: Trainer, dataset: Dataset, option: str) -> Dataset:
     if not isinstance(trainer, SFTTrainer):
         return dataset
     known = {"text", "prompt", "completion", "messages", getattr(trainer.args, "dataset_text_field", "text")}
-    if not known & set(dataset.column_names) and trainer._formatting_func is None:
+    names = [name for name in dataset.column_names if name != EXAMPLE_ID]
+    if not known & set(names) and trainer._formatting_func is None:
         raise ValueError(
-            f"{option} has the columns {dataset.column_names}, of which SFTTrainer reads none: give it rows in the "
+            f"{option} has the columns {names}, of which SFTTrainer reads none: give it rows in the "
             "format of the training set (text, prompt and completion, or messages)."
         )
     rows: Dataset = tokenized(trainer, dataset)
