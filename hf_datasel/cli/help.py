@@ -61,6 +61,8 @@ class Formatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
+        if isinstance(action.default, list):
+            return f"{text} (default: {' '.join(map(str, action.default))})" if action.default else text
         # by identity: 0 is a default worth showing, although it equals False
         shown = not any(action.default is nothing for nothing in (None, False, argparse.SUPPRESS))
         return f"{text} (default: %(default)s)" if shown and "(default" not in text else text

@@ -1,4 +1,4 @@
-"""`hf-datasel record`: train a proxy model and write the trace of every example's loss."""
+"""`hf-datasel record`: train a proxy model and write the trace of every example's loss, or of its gradient."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hf_datasel.cli.console import print_once
+from hf_datasel.cli.measures import MeasureArguments, next_step, record_with
 from hf_datasel.cli.parser import CommandParser
-from hf_datasel.cli.rows import DatasetArguments
+from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments
 from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
 
 SUMMARY = (
-    "Train a proxy model on the whole dataset and record every example's loss at several checkpoints. The trace "
-    "is what `hf-datasel select` reads; the trained proxy stays in --output_dir."
+    "Train a proxy model on the whole dataset and record every example's loss at several checkpoints, or how its "
+    "gradient agrees with that of trusted rows (--metric influence). The trace is what `hf-datasel select` reads; the "
+    "trained proxy stays in --output_dir."
 )
 NEEDS = "--dataset DATA --model_name_or_path MODEL"
 EXAMPLES = (
     "hf-datasel record --dataset data.jsonl --model_name_or_path EleutherAI/pythia-70m --trace_dir trace",
     "hf-datasel record --config record.yaml --num_checkpoints 12",
+    "hf-datasel record --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --use_peft --metric influence \\\n"
+    "      --validation_dataset trusted.jsonl --anchor_dataset anchors.jsonl --norms",
     "accelerate launch -m hf_datasel record --config record.yaml",
 )
 
@@ -30,7 +34,8 @@ class RecordArguments:
     num_checkpoints: int | None = field(
         default=None,
         metadata={
-            "help": "Record at this many points, evenly spaced over training (8 if none of these four is given)."
+            "help": "Record at this many points, evenly spaced over training (8 if none of these four is given, for "
+            "influence 4)."
         },
     )
     checkpoint_steps: list[int] | None = field(
@@ -43,27 +48,30 @@ class RecordArguments:
     mode: Literal["probe", "in_run"] = field(
         default="probe",
         metadata={
-            "help": "probe: sweep the whole dataset at each point, as S2L is published; in_run: keep the losses that "
-            "training computes anyway (nearly free, other evidence)."
+            "help": "probe: sweep the whole dataset at each point, as published; in_run: keep what training computes "
+            "anyway (nearly free, other evidence)."
         },
     )
-    tokens_per_batch: int = field(
-        default=8192, metadata={"help": "Probe: tokens of a sweep's batch, padding included."}
+    tokens_per_batch: int | None = field(
+        default=None,
+        metadata={"help": "Tokens of a sweep's batch, padding included (8192 if not given; 4096 with gradients)."},
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace a trace that is there."})
 
-    def recorder_arguments(self) -> dict[str, Any]:
-        """The keyword arguments of `LossTrajectoryCallback`."""
+    def common_arguments(self) -> dict[str, Any]:
+        """The keyword arguments that every recording takes."""
+        tokens = {} if self.tokens_per_batch is None else {"tokens_per_batch": self.tokens_per_batch}
+        return {"output_dir": self.trace_dir, "overwrite": self.overwrite, **tokens}
+
+    def checkpoints(self) -> dict[str, Any]:
+        """The keyword arguments that say when is recorded, and how."""
         steps = self.checkpoint_steps
         return {
-            "output_dir": self.trace_dir,
             "num_checkpoints": self.num_checkpoints,
             "checkpoint_steps": steps[0] if steps is not None and len(steps) == 1 else steps,
             "checkpoint_epochs": self.checkpoint_epochs,
             "checkpoint_fractions": self.checkpoint_fractions,
             "mode": self.mode,
-            "tokens_per_batch": self.tokens_per_batch,
-            "overwrite": self.overwrite,
         }
 
 
@@ -71,22 +79,31 @@ def make_parser() -> CommandParser:
     """The parser of `hf-datasel record`."""
     from trl import ModelConfig, SFTConfig
 
-    own = [*DatasetArguments.__dataclass_fields__, *RecordArguments.__dataclass_fields__]
-    types = (DatasetArguments, RecordArguments, SFTConfig, ModelConfig)
-    return CommandParser("record", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
+    ours = (DatasetArguments, HeldOutArguments, MeasureArguments, RecordArguments)
+    own = [name for kind in ours for name in kind.__dataclass_fields__]
+    return CommandParser("record", SUMMARY, (*ours, SFTConfig, ModelConfig), own, NEEDS, EXAMPLES, machine_defaults())
 
 
-def run(dataset_options: DatasetArguments, options: RecordArguments, training_args: Any, model_args: Any) -> None:
+def run(
+    dataset_options: DatasetArguments,
+    held_out: HeldOutArguments,
+    measures: MeasureArguments,
+    options: RecordArguments,
+    training_args: Any,
+    model_args: Any,
+) -> None:
     """Train the proxy with recording, and save it beside the trace."""
     from trl import SFTTrainer
 
-    from hf_datasel import LossTrajectoryCallback, Trace
+    from hf_datasel import Trace
 
     model_options = model_arguments(model_args, training_args)
-    dataset = dataset_options.load()
+    measures.require_fitting(options, held_out)
+    dataset, trusted = dataset_options.load(), held_out.load_held_out()
     trainer = SFTTrainer(train_dataset=dataset, **model_options)
-    trainer.add_callback(LossTrajectoryCallback(trainer, dataset=dataset, **options.recorder_arguments()))
+    finish = record_with(measures, options, trainer, dataset, trusted)
     trainer.train(resume_from_checkpoint=resume_from(training_args))
+    finish()
     trainer.save_model()
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
@@ -95,6 +112,6 @@ def run(dataset_options: DatasetArguments, options: RecordArguments, training_ar
         print_once(
             f"recorded {trace.num_examples:,} examples x {trace.num_checkpoints} checkpoints: {options.trace_dir}"
             + (f" ({unmeasured:,} examples could not be measured)" if unmeasured else ""),
-            f"next: hf-datasel select --trace_dir {options.trace_dir} --budget 0.11",
+            f"next: {next_step(measures.metric, options.trace_dir, trusted['anchor_dataset'] is not None)}",
         )
     trainer.end()

@@ -44,7 +44,36 @@ class DatasetArguments:
         return add_example_ids(load_rows(self.dataset, config=self.dataset_config, split=self.dataset_split))
 
 
-def load_rows(name: str, *, config: str | None = None, split: str = "train") -> Dataset:
+@dataclass
+class HeldOutArguments:
+    """Trusted rows, which are not trained on."""
+
+    validation_dataset: str | None = field(
+        default=None,
+        metadata={
+            "help": "Trusted rows that gradients are held against, none of them in --dataset; given as that is."
+        },
+    )
+    validation_split: str = field(default="train", metadata={"help": "Split of --validation_dataset."})
+    anchor_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Other trusted rows, 50 or more, scored as --dataset is: thresholds are made from them."},
+    )
+    anchor_split: str = field(default="train", metadata={"help": "Split of --anchor_dataset."})
+
+    def load_held_out(self) -> dict[str, Dataset | None]:
+        """The two datasets by the name of their option, None for one that is not given; raises as `load_rows`."""
+        given = {
+            "validation": (self.validation_dataset, self.validation_split),
+            "anchor": (self.anchor_dataset, self.anchor_split),
+        }
+        return {
+            f"{kind}_dataset": None if name is None else load_rows(name, split=split, option=kind)
+            for kind, (name, split) in given.items()
+        }
+
+
+def load_rows(name: str, *, config: str | None = None, split: str = "train", option: str = "") -> Dataset:
     """Load a dataset that the command line names.
 
     Args:
@@ -52,6 +81,7 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
             a Hub name that `datasets.load_dataset` reads.
         config: The dataset's configuration, for a Hub name or a directory of files.
         split: The split, where there are several.
+        option: Which of the command line's datasets it is: "" for `--dataset`, "eval" for `--eval_dataset`, ...
 
     Raises:
         FileNotFoundError: Nothing is at the path, or no such dataset is on the Hub.
@@ -60,7 +90,8 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
     import datasets
 
     path = Path(name).expanduser()
-    _refuse_unreadable(name, path)
+    where = f"--{option}_dataset {name}" if option else f"--dataset {name}"
+    _refuse_unreadable(where, name, path)
     try:
         if path.is_file():
             loaded = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
@@ -69,15 +100,15 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train") -> 
         else:
             loaded = datasets.load_dataset(str(path) if path.is_dir() else name, config)
     except (datasets.exceptions.DatasetsError, ValueError) as error:
-        raise ValueError(f"--dataset {name}: could not be read: {_innermost(error)}") from error
+        raise ValueError(f"{where}: could not be read: {_innermost(error)}") from error
     if isinstance(loaded, dict):
         if split not in loaded:
             raise ValueError(
-                f"--dataset {name} has no split {split!r}: choose --dataset_split from {', '.join(loaded)}"
+                f"{where} has no split {split!r}: choose --{option or 'dataset'}_split from {', '.join(loaded)}"
             )
         loaded = loaded[split]
     if len(loaded) == 0:
-        raise ValueError(f"--dataset {name} has no rows")
+        raise ValueError(f"{where} has no rows")
     return loaded
 
 
@@ -100,13 +131,13 @@ def save_rows(dataset: Dataset, path: str, *, overwrite: bool = False) -> None:
         dataset.save_to_disk(str(building))
 
 
-def _refuse_unreadable(name: str, path: Path) -> None:
+def _refuse_unreadable(where: str, name: str, path: Path) -> None:
     if path.is_file() and path.suffix not in READERS:
-        raise ValueError(f"--dataset {name}: the ending {path.suffix!r} is none of {', '.join(READERS)}")
+        raise ValueError(f"{where}: the ending {path.suffix!r} is none of {', '.join(READERS)}")
     if path.is_file() and path.stat().st_size == 0:
-        raise ValueError(f"--dataset {name} is empty")
+        raise ValueError(f"{where} is empty")
     if not path.exists() and _looks_like_path(name):
-        raise FileNotFoundError(f"--dataset {name}: there is no such file or directory (looked in {Path.cwd()})")
+        raise FileNotFoundError(f"{where}: there is no such file or directory (looked in {Path.cwd()})")
 
 
 def _looks_like_path(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_datasel.cli.console import print_once
 from hf_datasel.cli.parser import CommandParser
-from hf_datasel.cli.rows import DatasetArguments, load_rows
+from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments, load_rows
 from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
 
 SUMMARY = (
@@ -20,6 +20,8 @@ EXAMPLES = (
     "      --proxy_model EleutherAI/pythia-70m --selection_budget 0.11",
     "hf-datasel train --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --output_dir out \\\n"
     "      --selection_path selection",
+    "hf-datasel train --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --output_dir out --use_peft \\\n"
+    "      --selection_method clues --validation_dataset trusted.jsonl --anchor_dataset anchors.jsonl",
     "accelerate launch -m hf_datasel train --config train.yaml",
 )
 
@@ -43,19 +45,30 @@ def make_parser() -> CommandParser:
 
     of_trl = {item.name for item in fields(SFTConfig)}
     selecting = [item.name for item in fields(SelectingSFTConfig) if item.name not in of_trl]
-    own = [*DatasetArguments.__dataclass_fields__, *TrainArguments.__dataclass_fields__, *selecting]
-    types = (DatasetArguments, TrainArguments, SelectingSFTConfig, ModelConfig)
+    ours = (DatasetArguments, HeldOutArguments, TrainArguments)
+    own = [*(name for kind in ours for name in kind.__dataclass_fields__), *selecting]
+    types = (*ours, SelectingSFTConfig, ModelConfig)
     return CommandParser("train", SUMMARY, types, own, NEEDS, EXAMPLES, machine_defaults())
 
 
-def run(dataset_options: DatasetArguments, options: TrainArguments, training_args: Any, model_args: Any) -> None:
+def run(
+    dataset_options: DatasetArguments,
+    held_out: HeldOutArguments,
+    options: TrainArguments,
+    training_args: Any,
+    model_args: Any,
+) -> None:
     """Select, train on the selection, and save the model."""
     from hf_datasel import SelectingSFTTrainer
 
     model_options = model_arguments(model_args, training_args)
     dataset = dataset_options.load()
-    held_out = load_rows(options.eval_dataset, split=options.eval_split) if options.eval_dataset is not None else None
-    trainer = SelectingSFTTrainer(train_dataset=dataset, eval_dataset=held_out, **model_options)
+    evaluation = None
+    if options.eval_dataset is not None:
+        evaluation = load_rows(options.eval_dataset, split=options.eval_split, option="eval")
+    trainer = SelectingSFTTrainer(
+        train_dataset=dataset, eval_dataset=evaluation, **held_out.load_held_out(), **model_options
+    )
     trainer.train(resume_from_checkpoint=resume_from(training_args))
     trainer.save_model()
     assert trainer.selection is not None  # train() has set it

@@ -24,8 +24,8 @@ class SelectingSFTConfig(SFTConfig):
         selection_variant: "paper" (Algorithm 1) or "official" (what the released code does).
         selection_transform: of the trajectories before clustering: "none" (published), "log" or "zscore".
         selection_strata_column: select within the groups of this column.
-        selection_num_checkpoints: points of a trajectory, evenly spaced.
-        selection_mode: "probe" (exact sweeps, as published) or "in_run" (losses of the training forward).
+        selection_num_checkpoints: that are recorded, evenly spaced.
+        selection_mode: "probe" (exact sweeps, as published) or "in_run" (what training computes anyway).
         selection_tokens_per_batch: padded tokens of a sweep's batch on one process.
         selection_score: of CLUES: "dot" (published), "cosine", "length_normalised", or "fused" with the loss.
         selection_options: more of the selector's hyperparameters by name, such as ``{"weighting": "uniform"}``.
@@ -55,7 +55,11 @@ class SelectingSFTConfig(SFTConfig):
     ]
 
     selection_method: str = field(
-        default="s2l", metadata={"help": "Selector: 's2l' (clusters of loss trajectories) or 'random'."}
+        default="s2l",
+        metadata={
+            "help": "s2l (clusters of loss trajectories), clues (gradients that agree with trusted ones), perplexity, "
+            "ifd, datainf or random."
+        },
     )
     selection_budget: float | None = field(
         default=None,
@@ -83,12 +87,12 @@ class SelectingSFTConfig(SFTConfig):
         default=None, metadata={"help": "Select within the groups of this dataset column, as in 'source'."}
     )
     selection_num_checkpoints: int = field(
-        default=8, metadata={"help": "Points of a loss trajectory, evenly spaced over the proxy's training."}
+        default=8, metadata={"help": "Checkpoints that are recorded, evenly spaced over the proxy's training."}
     )
     selection_mode: Literal["probe", "in_run"] = field(
         default="probe",
         metadata={
-            "help": "'probe': exact sweeps, as published. 'in_run': losses of the training forward, nearly free."
+            "help": "'probe': exact sweeps, as published. 'in_run': what training computes anyway, nearly free."
         },
     )
     selection_tokens_per_batch: int = field(

@@ -1,0 +1,174 @@
+"""What `hf-datasel record` can measure, and which options each metric reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hf_datasel.cli import UsageError
+from hf_datasel.cli.rows import HeldOutArguments
+
+if TYPE_CHECKING:
+    from hf_datasel.cli.record import RecordArguments
+
+WHEN = ("num_checkpoints", "checkpoint_steps", "checkpoint_epochs", "checkpoint_fractions", "mode")
+# The options that each metric reads beside --trace_dir, --tokens_per_batch and --overwrite.
+READ_BY: dict[str, tuple[str, ...]] = {
+    "loss": WHEN,
+    "influence": (
+        *WHEN,
+        *(
+            "validation_dataset",
+            "anchor_dataset",
+            "parameters",
+            "precondition",
+            "norms",
+            "contrasts",
+            "ifd",
+            "pairing",
+        ),
+        *("group_column", "group_weights", "low_rank", "score_every"),
+    ),
+    "ifd": (),
+    "datainf": ("validation_dataset", "parameters"),
+}
+
+
+@dataclass
+class MeasureArguments:
+    """What is recorded; everything but `metric` concerns gradients."""
+
+    metric: Literal["loss", "influence", "ifd", "datainf"] = field(
+        default="loss",
+        metadata={
+            "help": "loss: for s2l and perplexity; influence: gradients against those of --validation_dataset, for "
+            "clues; ifd and datainf: measured once, when training ends, for the methods of these names."
+        },
+    )
+    parameters: list[str] = field(
+        default_factory=lambda: ["all"],
+        metadata={"help": "Whose gradients count: all, lora, qv, first_layer, last_layer or regular expressions."},
+    )
+    precondition: Literal["none", "adam", "official"] = field(
+        default="none",
+        metadata={
+            "help": "Influence: divide the direction by the roots of Adam's second moments; official: as CLUES' code."
+        },
+    )
+    norms: bool = field(default=False, metadata={"help": "Influence: record cosines, too."})
+    contrasts: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Influence: also directions against damaged validation rows: mismatched, truncated, shuffled."
+        },
+    )
+    ifd: bool = field(default=False, metadata={"help": "Influence: also IFD, measured when training begins."})
+    pairing: int = field(
+        default=0,
+        metadata={"help": "Influence: also how much better an answer fits its question than so many others."},
+    )
+    group_column: str | None = field(
+        default=None, metadata={"help": "Influence: sum the mean gradients of the groups in this validation column."}
+    )
+    group_weights: str | None = field(default=None, metadata={"help": "Influence: JSON of these groups' weights."})
+    low_rank: float | None = field(
+        default=None,
+        metadata={
+            "help": "Influence: rank of the direction's matrices, or the share of energy to keep; default exact."
+        },
+    )
+    score_every: int = field(default=1, metadata={"help": "Influence, in_run: score every so many optimiser steps."})
+
+    def require_fitting(self, options: RecordArguments, held_out: HeldOutArguments) -> None:
+        """Refuse options that the metric does not read, and a metric without the rows that it needs.
+
+        Raises:
+            UsageError: named.
+        """
+        self._weights()
+        read = READ_BY[self.metric]
+        for arguments in (self, options, held_out):
+            given = [item.name for item in fields(arguments) if getattr(arguments, item.name) != _default(item)]
+            for name in given:
+                if any(name in others and name not in read for others in READ_BY.values()):
+                    readers = [metric for metric, others in READ_BY.items() if name in others]
+                    raise UsageError(f"--metric {self.metric} does not read --{name}: it is for {', '.join(readers)}")
+        if "validation_dataset" in read and held_out.validation_dataset is None:
+            raise UsageError(
+                f"--metric {self.metric} needs --validation_dataset, trusted rows that are not in --dataset"
+            )
+
+    def gradient_options(self, validation: Any, seed: int) -> dict[str, Any]:
+        """The keyword arguments of `GradientTraceCallback` that stand for these options."""
+        from hf_datasel import damaged
+
+        rank = self.low_rank
+        return {
+            "parameters": self.parameters,
+            "precondition": self.precondition,
+            "norms": self.norms,
+            "contrast_datasets": {kind: damaged(validation, kind, seed) for kind in self.contrasts},
+            "ifd": self.ifd,
+            "pairing": self.pairing,
+            "group_column": self.group_column,
+            "group_weights": self._weights(),
+            "low_rank": int(rank) if rank is not None and rank.is_integer() else rank,
+            "score_every": self.score_every,
+        }
+
+    def _weights(self) -> dict[str, float] | None:
+        given: Any = self.group_weights  # a YAML file gives the mapping itself
+        if given is None or isinstance(given, dict):
+            return given
+        try:
+            weights = json.loads(given)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"argument --group_weights: {given!r} is no JSON: {error}") from error
+        if not isinstance(weights, dict):
+            raise UsageError(f'argument --group_weights: {given!r} is no JSON object such as {{"en": 1, "zh": 2}}')
+        return weights
+
+
+def record_with(
+    measures: MeasureArguments, options: RecordArguments, trainer: Any, dataset: Any, held_out: dict[str, Any]
+) -> Callable[[], object]:
+    """Prepare a recording; call what is returned when training has ended."""
+    from hf_datasel import GradientTraceCallback, LossTrajectoryCallback, Trace, record_datainf, record_ifd
+
+    common = options.common_arguments()
+    if measures.metric == "loss":
+        trainer.add_callback(LossTrajectoryCallback(trainer, dataset=dataset, **common, **options.checkpoints()))
+        return lambda: None
+    if measures.metric == "influence":
+        gradients = measures.gradient_options(held_out["validation_dataset"], trainer.args.seed)
+        trainer.add_callback(
+            GradientTraceCallback(trainer, dataset=dataset, **held_out, **gradients, **common, **options.checkpoints())
+        )
+        return lambda: None
+    place = Path(options.trace_dir)
+    if (place / "manifest.json").exists() and not options.overwrite:
+        if Trace.open(place).complete:
+            raise FileExistsError(f"{place} holds a finished Trace: pass --overwrite, or another --trace_dir")
+        common["overwrite"] = True  # a run that was killed in its last sweep measures anew
+    if measures.metric == "ifd":
+        return lambda: record_ifd(trainer, dataset=dataset, **common)
+    rows, parameters = held_out["validation_dataset"], measures.parameters
+    return lambda: record_datainf(trainer, dataset=dataset, validation_dataset=rows, parameters=parameters, **common)
+
+
+def next_step(metric: str, trace_dir: str, has_anchors: bool) -> str:
+    """The command that selects from what was recorded."""
+    how = {
+        "loss": "--budget 0.11",
+        "influence": "--method clues " + ("--threshold conformal" if has_anchors else "--budget 0.5"),
+        "ifd": "--method ifd --cherry --budget 0.11",
+        "datainf": "--method datainf --budget 0.5",
+    }
+    return f"hf-datasel select --trace_dir {trace_dir} {how[metric]}"
+
+
+def _default(item: Any) -> Any:
+    return item.default_factory() if callable(item.default_factory) else item.default
