@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -46,6 +47,12 @@ def readers_folder(tiny_files: TinyFiles, tmp_path: Path, monkeypatch: pytest.Mo
     """A folder with data.jsonl, in which the README's model names lead to a tiny model."""
     rows = tiny_files.data.read_text().splitlines(keepends=True)
     (tmp_path / "data.jsonl").write_text("".join(rows * 8))
+    for name, some in (("hospital", rows[::2] * 3), ("clinic", rows[1::2] * 3)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(some))
+    turned = [json.loads(row) for row in rows]  # trusted rows may not be training rows
+    turned = [json.dumps({"prompt": row["completion"] + " ", "completion": row["prompt"]}) + "\n" for row in turned]
+    for name, some in (("trusted", turned[:4]), ("anchors", turned[4:40])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(some))
     for name in MODELS:
         shutil.copytree(tiny_files.model, tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -62,11 +69,14 @@ def test_python_snippets_run(number: int, readers_folder: Path, monkeypatch: pyt
         monkeypatch.setattr(module, name, functools.partial(getattr(module, name), **TINY))
     names: dict[str, Any] = {}
     exec(compile(blocks("python")[number], f"README.md, snippet {number}", "exec"), names)
-    if "curated" in names:
-        assert len(Trace.load("trace").ids) == 320
-        assert len(names["curated"]) == 35
+    if "CLUESSelector" not in names:
+        assert len(Selection.load("out/selection") if "curated" not in names else names["curated"]) == 35
+    elif "curated" in names:
+        assert Trace.load("trace").metric == "influence"
+        assert 0 < len(names["curated"]) <= 320
     else:
-        assert len(Selection.load("out/selection")) == 35
+        assert sorted(names["result"].selections) == ["clinic", "hospital"]
+        assert names["merged"].active_adapters
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -96,7 +106,7 @@ def parse(command: str, args: list[str], folder: Path) -> None:
 
 
 def test_readme_shows_commands_and_snippets() -> None:
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 4
     assert {arguments(line)[0] for line in commands(README)} >= {"record", "select", "train"}
 
 

@@ -52,7 +52,10 @@ def influence_trace(ids, dot, *, cosine=None, loss=None, num_labels=None, rates=
         "loss": None if loss is None else beside(loss),
         "num_labels": None if num_labels is None else Trace.from_arrays(ids, np.reshape(num_labels, (-1, 1))),
         "anchors": anchors,
-        **{name: beside(values) for name, values in others.items()},
+        **{
+            name: beside(values) if np.shape(values)[1] > 1 else Trace.from_arrays(ids, values, steps=[0])
+            for name, values in others.items()
+        },
     }
     return Trace.from_arrays(
         ids,

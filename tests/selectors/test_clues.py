@@ -13,7 +13,7 @@ from tests.selectors.evidence import influence_trace
 
 NUM_EXAMPLES, NUM_ANCHORS = 40, 12
 IDS = np.arange(NUM_EXAMPLES) * 7 + 2
-BESIDE = ("cosine", "loss", "ifd", "contrast_mismatched")
+BESIDE = ("cosine", "loss", "contrast_mismatched")
 RATES = [3e-4, 2e-4, 1e-4]
 
 
@@ -23,7 +23,8 @@ def random_rows(num_rows, seed):
         "dot": generator.normal(1, 2, (num_rows, 3)).astype(np.float32),
         "cosine": generator.uniform(-1, 1, (num_rows, 3)).astype(np.float32),
         "loss": generator.gamma(2, 1, (num_rows, 3)).astype(np.float32),
-        "ifd": generator.gamma(5, 0.2, (num_rows, 3)).astype(np.float32),
+        "ifd": generator.gamma(5, 0.2, (num_rows, 1)).astype(np.float32),
+        "pairing": generator.normal(0.5, 1, (num_rows, 1)).astype(np.float32),
         "contrast_mismatched": generator.uniform(-1, 1, (num_rows, 3)).astype(np.float32),
         "num_labels": generator.integers(1, 50, num_rows),
     }
@@ -41,6 +42,8 @@ def slow_component(rows, kind, weights, loss_at):
     """One score a row, in plain Python."""
     if kind == "loss" and loss_at == "last":
         return [-float(row[-1]) for row in rows["loss"]]
+    if kind in ("ifd", "pairing"):
+        return [float(row[-1]) * (-1 if kind == "ifd" else 1) for row in rows[kind]]
     table = rows[kind if kind in BESIDE else "dot"]
     sums = [math.fsum(weight * float(value) for weight, value in zip(weights, row, strict=True)) for row in table]
     if kind == "length_normalised":
@@ -54,6 +57,8 @@ def slow_scores(options, rows, anchors):
     def weights(kind):
         plain = RATES if options["weighting"] == "learning_rate" else [1.0] * 3
         if not options["normalise_checkpoints"]:
+            return plain
+        if kind in ("ifd", "pairing"):  # measured once
             return plain
         table = (anchors or rows)[kind if kind in BESIDE else "dot"].astype(np.float64)
         return [weight / np.std(table[:, t]) for t, weight in enumerate(plain)]
@@ -74,7 +79,10 @@ def slow_scores(options, rows, anchors):
         reference = pool if anchors is None else component(kind, anchors)
         for which, of in enumerate((rows, anchors)):
             for place, score in enumerate([] if of is None else component(kind, of)):
-                if options["fusion"] == "rank":
+                if options["fusion"] == "lower_half":
+                    low, middle = np.quantile(reference, [0.16, 0.5])
+                    scaled = (score - middle) / (middle - low)
+                elif options["fusion"] == "rank":
                     scaled = sum((one < score) + (one == score) / 2 for one in pool) / len(pool)
                 else:
                     scaled = (score - np.mean(reference)) / np.std(reference)
@@ -85,7 +93,7 @@ def slow_scores(options, rows, anchors):
     return totals
 
 
-DETECTORS = ["dot", "cosine", "length_normalised", "loss", "ifd", "contrast_mismatched"]
+DETECTORS = ["dot", "cosine", "length_normalised", "loss", "ifd", "pairing", "contrast_mismatched"]
 
 
 def fitting(options):
@@ -101,7 +109,7 @@ OPTIONS = st.fixed_dictionaries(
         "weighting": st.sampled_from(["learning_rate", "uniform"]),
         "normalise_checkpoints": st.booleans(),
         "detectors": st.lists(st.sampled_from(DETECTORS), min_size=1, max_size=4, unique=True),
-        "fusion": st.sampled_from(["zscore", "rank"]),
+        "fusion": st.sampled_from(["zscore", "lower_half", "rank"]),
         "combine": st.sampled_from(["mean", "min"]),
         "weights": st.sampled_from([None, [1.0, 0.0, 2.5, 0.3]]),
         "loss_at": st.sampled_from(["trajectory", "last"]),
@@ -234,7 +242,7 @@ class TestRefusals:
 
     def test_anchors_that_have_no_spread(self):
         anchors = {kind: np.ones_like(values) for kind, values in ANCHORS.items()}
-        with pytest.raises(ValueError, match=r"the 12 scores to standardise by are all equal.*fusion='rank'"):
+        with pytest.raises(ValueError, match=r"the 12 scores to standardise by do not differ.*fusion='rank'"):
             CLUESSelector(score="fused", budget=3).select(full_trace(anchors=anchors))
         with pytest.raises(ValueError, match=r"over its anchors, but its 12 rows do not differ"):
             CLUESSelector(normalise_checkpoints=True, budget=3).select(full_trace(anchors=anchors))
