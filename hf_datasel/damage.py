@@ -52,8 +52,10 @@ def damaged(dataset: Any, kind: str, seed: int = 0) -> Any:
     given: list[Any] = DAMAGES[kind](answers, np.random.default_rng(seed))
     if is_chat:
         given = [[*value[:-1], {**value[-1], "content": text}] for value, text in zip(values, given, strict=True)]
-    names = [name for name in dataset.column_names if name not in (EXAMPLE_ID, column)]
-    return dataset.select_columns(names).add_column(column, given, feature=dataset.features[column])
+    # In this order: a dataset without its last column has no rows left to add one to.
+    added = dataset.add_column(f"damaged {column}", given, feature=dataset.features[column])
+    dropped = [name for name in (EXAMPLE_ID, column) if name in dataset.column_names]
+    return added.remove_columns(dropped).rename_column(f"damaged {column}", column)
 
 
 def _mismatched(answers: list[str], generator: np.random.Generator) -> list[str]:
