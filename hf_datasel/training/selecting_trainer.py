@@ -160,8 +160,20 @@ class SelectingSFTTrainer(SFTTrainer):
                 "datainf",
             )
             require_recordable(selector, None if online_only else validation, anchors)
-        if args.selection_every is not None and isinstance(train_dataset, IterableDataset):
-            raise ValueError("selection_every needs rows that can be picked by number, which a stream does not have.")
+        if isinstance(train_dataset, IterableDataset):
+            needs = {
+                "selection_every": args.selection_every is not None,
+                "selection_strata_column": args.selection_strata_column is not None,
+                f"selection_method='{selector.name}'": self._given is None and not selector.reads_values,
+            }
+            for option in (option for option, is_set in needs.items() if is_set):
+                raise ValueError(f"{option} needs rows that can be picked by number, which a stream does not have.")
+        cuts = args.selection_strata_column is not None and selector.budget is None
+        if cuts and self._given is None:
+            raise ValueError(
+                f"selection_strata_column='{args.selection_strata_column}' shares out a budget, but "
+                f"selection_method='{selector.name}' cuts at a threshold here: set selection_budget, or leave it out."
+            )
         if args.selection_every is not None and metric_of(selector) not in ("loss", "none"):
             raise ValueError(
                 f"selection_every selects again by losses, which selection_method='{args.selection_method}' does not "

@@ -30,7 +30,7 @@ from trl import SFTTrainer
 from hf_datasel.data import rows, strata
 from hf_datasel.example_ids import is_streaming, stamped_fingerprint
 from hf_datasel.selection import Selection
-from hf_datasel.selectors import SELECTORS, Selector
+from hf_datasel.selectors import SELECTORS, Selector, Strata
 from hf_datasel.selectors.score import ScoreSelector
 from hf_datasel.storage import write_json
 from hf_datasel.trace import Trace
@@ -164,6 +164,7 @@ class SelectionStage:
         """
         if not is_streaming(self.dataset):
             self.selector.check(len(self.dataset))  # now, not after the proxy has been trained
+            self._strata()
         # Decided by one process: the others might look when it has gone on already.
         todo = decide_once(self.accelerator, self._take_up, "Taking up the selection stage")
         if todo == LOAD:
@@ -241,12 +242,14 @@ class SelectionStage:
 
     def _select(self) -> Selection:
         evidence = Trace.load(self.trace_dir) if self.selector.reads_values else rows(self.dataset)
-        column = self.args.selection_strata_column
-        groups = None if column is None else strata(self.dataset, column)
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
-            selection = self.selector.select(evidence, strata=groups)
+            selection = self.selector.select(evidence, strata=self._strata())
         for notice in notices:
             logger.warning(str(notice.message))
         selection.save(self.selection_dir)
         return selection
+
+    def _strata(self) -> Strata | None:
+        column = self.args.selection_strata_column
+        return None if column is None else strata(self.dataset, column)

@@ -133,6 +133,11 @@ def require_equal(found: Trace, wanted: Trace) -> None:
         ),
         ({"anchor_dataset": Dataset.from_dict({"text": []})}, ValueError, "anchor_dataset is empty"),
         ({"selection_every": 1}, ValueError, "selection_every selects again by losses.*selection_online_every"),
+        (
+            {"selection_strata_column": "source", "selection_budget": None, "selection_threshold": "1"},
+            ValueError,
+            "selection_strata_column='source' shares out a budget.*cuts at a threshold here: set selection_budget",
+        ),
         ({"selection_options": {"num_clusters": 3}}, ValueError, "num_clusters is no hyperparameter of CLUESSelector"),
     ],
     ids=options_named,
@@ -231,6 +236,25 @@ def test_a_finished_stage_is_taken_up(stage_dir: Path) -> None:
     trainer = clues(stage_dir)
     trainer._make_proxy_trainer = None  # nothing is to be trained
     assert trainer._get_selection(None).fingerprint == trace.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"selection_method": "random", "validation_dataset": None}, "selection_method='random'"),
+        ({"selection_strata_column": "source"}, "selection_strata_column"),
+    ],
+    ids=options_named,
+)
+def test_a_stream_has_no_rows_to_pick(tmp_path: Path, options: dict[str, Any], option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} needs rows that can be picked by number, which a stream"):
+        clues(tmp_path, dataset=make_dataset().to_iterable_dataset(), max_steps=3, **options)
+
+
+def test_a_strata_column_that_is_not_there_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no column 'colour'"):
+        clues(tmp_path, selection_strata_column="colour")._get_selection(None)
+    assert not any(tmp_path.iterdir())
 
 
 def test_random_selection_needs_no_trusted_rows_but_online_does(tmp_path: Path) -> None:
