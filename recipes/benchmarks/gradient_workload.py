@@ -21,6 +21,8 @@ import torch
 from common import summary, timed
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from recording import Lane
+from transformers import Trainer
 from trl import SFTConfig, SFTTrainer
 from workload import SPECIAL, common_arguments, llama, quiet, tokenizer
 
@@ -77,11 +79,14 @@ def token_rows(num_rows: int, fill: float = 1.0, seed: int = 0, vocabulary: int 
     return add_example_ids(Dataset.from_dict({"input_ids": tokens, "labels": tokens}))
 
 
-def make_trainer(folder: Path, model: Any, rows: Dataset, **options: Any) -> SFTTrainer:
-    """An SFTTrainer of those rows."""
+def make_trainer(
+    folder: Path, model: Any, rows: Dataset, *, like: Trainer | None = None, **options: Any
+) -> SFTTrainer:
+    """An SFTTrainer of those rows; it shares the optimizer of the trainer `like`, whose model it is given."""
     settings = {"per_device_train_batch_size": BATCH, "max_length": LENGTH, **options}
     return SFTTrainer(
         model,
+        optimizers=(None if like is None else like.create_optimizer(), None),
         args=SFTConfig(**common_arguments(folder, **settings)),
         train_dataset=rows,
         processing_class=tokenizer(VOCABULARY),
@@ -109,6 +114,26 @@ def forward_backward(model: Any, batches: list[dict[str, torch.Tensor]]) -> Call
             model.zero_grad(set_to_none=True)
 
     return work
+
+
+def in_turns(trainers: Mapping[str, Trainer], num_steps: int, steps_of_a_block: int) -> dict[str, np.ndarray]:
+    """Train all, one step each in turns, and return the CPU seconds of each one's blocks; the first is left out.
+
+    The order is drawn anew for every step, because who went before leaves the caches in a state of its own. A step
+    lasts from the end of the trainer's last one, so what its callbacks do is counted.
+    """
+    rng = np.random.default_rng(0)
+    lanes = {name: Lane(trainer) for name, trainer in trainers.items()}
+    for lane in lanes.values():
+        lane.start()
+    names = list(lanes)
+    for _ in range(num_steps):
+        for number in rng.permutation(len(names)):
+            lanes[names[number]].turns.run_step()
+    for lane in lanes.values():
+        lane.turns.finish()
+        lane.join()
+    return {name: lane.blocks(steps_of_a_block) for name, lane in lanes.items()}
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[str, list[float]]:

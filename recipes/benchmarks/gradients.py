@@ -38,6 +38,7 @@ from gradient_workload import (
 from workload import PACKAGES
 
 from hf_datasel.training.influence.engine import Influence, InfluenceOptions
+from hf_datasel.training.influence.frame import ALL
 
 RANK = 8
 SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -75,12 +76,13 @@ def works(kind: str, fill: float, num_rows: int, folder: Path) -> tuple[dict[str
     todo: dict[str, Callable[[], object]] = {}
     exact = None
     for name, (_, options) in SWEEPS.items():
+        validation = token_rows(32, seed=1)
         engine = Influence(
-            trainer, trainer.train_dataset, token_rows(32, seed=1), None, InfluenceOptions(**options), BATCH * LENGTH
+            trainer, trainer.train_dataset, validation, {}, None, InfluenceOptions(**options), BATCH * LENGTH
         )
-        direction = engine.direction()
-        exact = direction if exact is None else exact
-        todo[name] = lambda engine=engine, direction=direction: engine.score(engine.train, direction, "")
+        directions = engine.directions()
+        exact = directions[ALL] if exact is None else exact
+        todo[name] = lambda engine=engine, directions=directions: engine.score(engine.train, directions, "")
         found[name] = todo[name]().columns["influence"]
     todo["one_by_one"] = one_by_one(model, rows, exact.gradients)
     todo["plain"] = forward_backward(model, padded_batches(rows))

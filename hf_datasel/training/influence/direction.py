@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hf_datasel.functional.directions import adam_preconditioner, low_rank
+from hf_datasel.functional.ghost import SKINNY
 from hf_datasel.training.influence.sites import Site
 
 Precondition = Literal["none", "adam", "official"]
@@ -89,6 +90,9 @@ def make_direction(
         for site in sites:
             if site.kind in ("linear", "conv1d") and site.weight is not None:
                 matrix = gradients[site.weight]
+                if min(matrix.shape) <= SKINNY:  # as of an adapter: the exact product is skinny already
+                    energy[site.weight] = 1.0
+                    continue
                 left, right, kept = low_rank(matrix.T if site.kind == "conv1d" else matrix, rank)
                 energy[site.weight] = kept
                 if len(left) * 2 < min(matrix.shape):  # else the exact product is no more work
