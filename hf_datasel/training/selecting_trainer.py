@@ -37,8 +37,8 @@ from hf_datasel.training.stage import SelectionStage, last_checkpoint, make_sele
 class SelectingSFTTrainer(SFTTrainer):
     """An SFTTrainer that first selects the examples worth training on.
 
-    ``train()`` runs a selection stage (a proxy model is trained on everything while its losses are recorded, then a
-    selector chooses), and then ``SFTTrainer.train`` on what was chosen, exactly as an SFTTrainer given
+    ``train()`` runs a selection stage (a proxy model, or a copy of the model itself, is trained on everything while
+    losses or gradients are recorded, then a selector chooses), and then ``SFTTrainer.train`` on what was chosen, exactly as an SFTTrainer given
     ``selection.apply(dataset)`` would. The Selection is saved in ``output_dir/selection`` and inside every checkpoint;
     a killed run resumes where it stopped, in either part. The evaluation set is left alone.
 
@@ -74,6 +74,15 @@ class SelectingSFTTrainer(SFTTrainer):
             train_dataset=dataset,
         )
         trainer.train()
+
+        trainer = SelectingSFTTrainer(  # CLUES: warm up, keep what passes the anchors' threshold, train from the start
+            model="Qwen/Qwen3-0.6B",
+            args=SelectingSFTConfig(output_dir="out", selection_method="clues", selection_score="cosine"),
+            train_dataset=dataset,
+            validation_dataset=trusted,
+            anchor_dataset=anchors,
+            peft_config=LoraConfig(),
+        )
     """
 
     _tag_names: ClassVar[list[str]] = ["trl", "sft", "hf-datasel"]

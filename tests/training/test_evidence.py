@@ -13,6 +13,7 @@ from trl import SFTTrainer
 from hf_datasel import GradientTraceCallback, OracleSelector, Trace, damaged
 from hf_datasel.selectors import SELECTORS
 from hf_datasel.training.evidence import metric_of, require_recordable
+from hf_datasel.training.influence.answers import NUM_QUESTIONS
 from tests.training.selecting import anchor_rows, bare_rows, clues, lora, selecting, validation_rows
 from tests.training.tiny import make_dataset, sft_args, tiny_model, word_tokenizer
 
@@ -40,7 +41,6 @@ def test_every_method_names_the_metric_it_reads() -> None:
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({}, {}),
         (
             {"selection_low_rank": 2, "selection_parameters": "first_layer"},
             {"low_rank": 2, "parameters": "first_layer"},
@@ -54,13 +54,17 @@ def test_every_method_names_the_metric_it_reads() -> None:
             {"low_rank": 0.9, "mode": "in_run", "norms": True},
         ),
         (
-            {**FUSED, "selection_options": {"detectors": ["cosine", "ifd"], "combine": "min"}},
-            {"norms": True, "ifd": True},
-        ),
-        (
-            {**FUSED, "selection_options": {"detectors": ["dot", "contrast_mismatched", "contrast_truncated"]}},
+            {
+                **FUSED,
+                "selection_options": {
+                    "detectors": ["dot", "ifd", "pairing", "contrast_mismatched", "contrast_truncated"],
+                    "combine": "min",
+                },
+            },
             {
                 "norms": True,
+                "ifd": True,
+                "pairing": NUM_QUESTIONS,
                 "contrast_datasets": {
                     kind: damaged(validation_rows(), kind, seed=7) for kind in ("mismatched", "truncated")
                 },

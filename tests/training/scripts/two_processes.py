@@ -6,6 +6,7 @@ A global batch is four rows, however many processes share it.
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import sys
@@ -237,6 +238,7 @@ def run(folder: Path, names: list[str], world_size: int) -> None:
 def main() -> None:
     """Run what the command line names."""
     torch.set_num_threads(1)
+    gc.freeze()  # every Trainer collects garbage: what the imports left behind need not be searched each time
     state = PartialState(cpu=True)
     run(Path(sys.argv[1]), sys.argv[2:], state.num_processes)
     state.destroy_process_group()
