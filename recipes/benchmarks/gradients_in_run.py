@@ -2,8 +2,9 @@
 
 Several trainers, one plain and the others recorded, share one model and its optimizer (so that the weights lie at the
 same place in memory, which alone can make a difference of some percent) and take turns step by step on the same
-batches, in a random order: the same work a moment apart, so that the machine's drift cancels. The learning rate is 0, which costs an optimizer the same and lets all of them score the same gradients. A ratio is that of a block of
-steps in CPU time; "null" is a second plain trainer, which says what the method itself is worth.
+batches, in a random order: the same work a moment apart, so that the machine's drift cancels. The learning rate is 0,
+which costs an optimizer the same and lets all of them score the same gradients. A ratio is that of a block of steps in
+CPU time; "null" is a second plain trainer, which says what the method itself is worth.
 
 The rows are chunks of 128 tokens of a text; the model is trained on other chunks first, because the gradients of an
 untrained model are no evidence. `--text` is a JSON Lines file with the columns `prompt` and `completion`.
