@@ -38,9 +38,10 @@ class SelectingSFTTrainer(SFTTrainer):
     """An SFTTrainer that first selects the examples worth training on.
 
     ``train()`` runs a selection stage (a proxy model, or a copy of the model itself, is trained on everything while
-    losses or gradients are recorded, then a selector chooses), and then ``SFTTrainer.train`` on what was chosen, exactly as an SFTTrainer given
-    ``selection.apply(dataset)`` would. The Selection is saved in ``output_dir/selection`` and inside every checkpoint;
-    a killed run resumes where it stopped, in either part. The evaluation set is left alone.
+    losses or gradients are recorded, then a selector chooses), and then ``SFTTrainer.train`` on what was chosen,
+    exactly as an SFTTrainer given ``selection.apply(dataset)`` would. The Selection is saved in
+    ``output_dir/selection`` and inside every checkpoint; a killed run resumes where it stopped, in either part. The
+    evaluation set is left alone.
 
     Args:
         model: the model to train: name, path or object.
