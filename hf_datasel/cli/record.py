@@ -110,7 +110,8 @@ def run(
         trace = Trace.load(options.trace_dir)
         unmeasured = sum(len(ids) for ids in trace.unmeasurable.values())
         print_once(
-            f"recorded {trace.num_examples:,} examples x {trace.num_checkpoints} checkpoints: {options.trace_dir}"
+            f"recorded {trace.num_examples:,} examples x {trace.num_checkpoints} "
+            f"checkpoint{'s' if trace.num_checkpoints > 1 else ''}: {options.trace_dir}"
             + (f" ({unmeasured:,} examples could not be measured)" if unmeasured else ""),
             f"next: {next_step(measures.metric, options.trace_dir, trusted['anchor_dataset'] is not None)}",
         )
