@@ -74,9 +74,12 @@ class GradientInRunRecorder(InRunRecorder):
         else:
             self._measure.directions = self._influence.make_directions(self._saved.load(trainer, state.global_step))
 
+    def before_optimizer_step(self) -> None:
+        """Take what the last backward gave: from here on other callbacks may run the model, as a probe does."""
+        self._tap.finish()
+
     def step_end(self, state: TrainerState, control: TrainerControl) -> None:
         """Make records durable, and renew the direction where that is planned."""
-        self._tap.finish()
         if control.should_save:
             self._saved.checkpoint(state.global_step)
         super().step_end(state, control)
