@@ -1,0 +1,120 @@
+"""CLUES against noise: which scores tell clean rows from damaged ones, and what selecting by them gains.
+
+    python -m recipes.benchmarks.clues_noise.run --data ../shared/data
+
+Two worlds of five clients each (`data.py`), four kinds of damage (`corrupt.py`), a base model of a million parameters
+that is trained on clean rows outside the clients' (`model.py`), an adapter a client (`lab.py`). Every cell (a world, a
+pattern of noise, a seed) is a JSON file of its own in `--work`, written whole: a run that was killed goes on with the
+cells that are missing. `--pool development` is for choosing settings; results are from the evaluation pool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from hf_datasel import __version__
+from hf_datasel.storage import write_json
+from recipes.benchmarks.clues_noise.cell import PATTERNS, detect, train_arms
+from recipes.benchmarks.clues_noise.data import POOLS, World, load_world
+from recipes.benchmarks.clues_noise.lab import Lab
+from recipes.benchmarks.clues_noise.model import load_or_train
+from recipes.benchmarks.clues_noise.summary import summarise
+from recipes.benchmarks.common import machine_class, versions
+
+HERE = Path(__file__).parent
+PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
+WORLDS = {"medquad": list(PATTERNS), "skills": ["mismatched-50", "mixed-50"]}
+ABLATION_SEEDS = [0]
+
+
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All cells; what is on the disk is read, the rest computed: first what is detected, then what is trained."""
+    cells = []
+    for world in options.worlds:
+        bench = Bench(world, options.pool, options.data, options.work / f"{world}-{options.pool}")
+        names = options.patterns or WORLDS[world]
+        if unknown := set(names) - set(PATTERNS):
+            raise ValueError(f"unknown pattern {sorted(unknown)[0]!r}; there are {tuple(PATTERNS)}")
+        for name in names:
+            seeds = ABLATION_SEEDS if name == "ablation" else options.seeds
+            of_pattern = [
+                {"world": world, "pattern": name, "seed": seed, **bench.piece(name, seed, "detection")}
+                for seed in seeds
+            ]
+            for cell in of_pattern if PATTERNS[name].trains else []:
+                cell["held_out"] = bench.piece(name, cell["seed"], "held_out", cell["kept"])
+            cells += of_pattern
+    return cells
+
+
+class Bench:
+    """A world with its base model, both loaded when first needed, and the pieces of result on the disk."""
+
+    def __init__(self, world: str, pool: str, data: Path, work: Path) -> None:
+        self._load = lambda: load_world(world, pool, data)
+        self._work = work
+
+    @functools.cached_property
+    def _world(self) -> World:
+        return self._load()
+
+    @functools.cached_property
+    def _base(self) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+        return load_or_train(self._world, self._work / "base")
+
+    def piece(self, name: str, seed: int, what: str, kept: Any = None) -> dict[str, Any]:
+        """What a pattern and a seed give: from the disk, or computed and put there."""
+        path = self._work / f"{name}-{seed}-{what}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        lab = Lab(*self._base, self._work / "scratch", seed)
+        start = time.perf_counter()
+        if what == "detection":
+            found = detect(self._world, PATTERNS[name], seed, lab)
+        else:
+            found = train_arms(self._world, PATTERNS[name], seed, lab, kept)
+        write_json(path, found)
+        print(f"{self._work.name} {name} {seed} {what}: {time.perf_counter() - start:.0f} s", flush=True)
+        return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the JSON Lines files")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "clues_noise", help="kept cells")
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
+    parser.add_argument("--patterns", nargs="+", default=[], help=f"of {tuple(PATTERNS)}; all by default")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--pool", choices=POOLS, default="evaluation")
+    parser.add_argument("--output", type=Path, default=HERE / "result.json")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    cells = run(options)
+    content = {
+        "benchmark": "clues_noise",
+        "machine": machine_class(),
+        "versions": {"hf_datasel": __version__, **versions(*PACKAGES)},
+        "pool": options.pool,
+        "seeds": options.seeds,
+        **summarise(cells),
+    }
+    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    main()
