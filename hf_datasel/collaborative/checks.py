@@ -16,14 +16,14 @@ from hf_datasel.collaborative.local_training import check_schedule
 from hf_datasel.collaborative.merging import Merge
 from hf_datasel.collaborative.party import Party
 from hf_datasel.selectors import CLUESSelector
-from hf_datasel.training.influence.answers import NUM_QUESTIONS
-from hf_datasel.training.influence.engine import CONTRAST
+from hf_datasel.training.influence.wanted import wanted_options
 
 SET_HERE = (
     "validation_dataset",
     "contrast_datasets",
     "anchor_dataset",
     "dataset",
+    "for_selector",
     "overwrite",
     "trainer",
     "output_dir",
@@ -116,7 +116,7 @@ def check_selection(
 
 
 def recording_options(recording: Mapping[str, Any] | None, selector: CLUESSelector | None) -> dict[str, Any]:
-    """Options of the GradientTraceCallback, with norms and IFD where the selector reads them.
+    """Options of the GradientTraceCallback, with norms, IFD and pairing where the selector reads them.
 
     Raises:
         ValueError: an option that is set by ``clues`` itself.
@@ -125,17 +125,6 @@ def recording_options(recording: Mapping[str, Any] | None, selector: CLUESSelect
     own = sorted(options.keys() & set(SET_HERE))
     if own:
         raise ValueError(f"recording={{{own[0]!r}: ...}}: this is set by clues itself, leave it out.")
-    if selector is not None:
-        official = options.get("precondition") == "official"
-        if "cosine" in selector.evidence or (contrast_names(selector) and not official):
-            options.setdefault("norms", True)
-        if "ifd" in selector.evidence:
-            options.setdefault("ifd", True)
-        if "pairing" in selector.evidence:
-            options.setdefault("pairing", NUM_QUESTIONS)
-    return options
-
-
-def contrast_names(selector: CLUESSelector) -> list[str]:
-    """Names of the contrasted directions that the selector reads."""
-    return sorted(name.removeprefix(CONTRAST) for name in selector.evidence if name.startswith(CONTRAST))
+    if selector is None:
+        return options
+    return {**wanted_options(selector, options.get("precondition", "none")), **options}

@@ -22,7 +22,6 @@ from hf_datasel.collaborative.checks import (
     check_merge,
     check_parties,
     check_selection,
-    contrast_names,
     recording_options,
 )
 from hf_datasel.collaborative.coordinator import Coordinator, Plan
@@ -35,12 +34,12 @@ from hf_datasel.collaborative.report import describe_model, describe_selection, 
 from hf_datasel.collaborative.tables import pack_rows
 from hf_datasel.collaborative.transport import InProcess, Transport
 from hf_datasel.collaborative.workspace import claim, digest, training_settings
-from hf_datasel.damage import damaged
 from hf_datasel.data import dataset_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import CLUESSelector
 from hf_datasel.storage import write_json
 from hf_datasel.training.describe import versions
+from hf_datasel.training.influence.wanted import wanted_contrasts
 
 Handlers = Mapping[str, Callable[[Any], Any]]
 DEFAULT_RULE = CLUESSelector()
@@ -223,7 +222,7 @@ def _public_rows(
     """The rows that go to the parties, as fields of a Plan; contrasts are validation rows damaged on purpose."""
     if selector is None or validation is None:
         return {"validation": None, "contrasts": {}, "anchors": None}
-    contrasts = {name: damaged(validation, name, selector.seed) for name in contrast_names(selector)}
+    contrasts = wanted_contrasts(selector, validation)
     return {
         "validation": pack_rows(validation),
         "contrasts": {name: pack_rows(rows) for name, rows in contrasts.items()},

@@ -9,13 +9,10 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTTrainer
 
-from hf_datasel.damage import damaged
 from hf_datasel.selectors import Selector
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.gradient_trace import GradientTraceCallback
-from hf_datasel.training.influence.answers import NUM_QUESTIONS
 from hf_datasel.training.influence.baselines import record_datainf, record_ifd
-from hf_datasel.training.influence.engine import CONTRAST
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 
 Train = Callable[[SFTTrainer], None]
@@ -130,21 +127,16 @@ def _influence(
     anchors: Any,
     train: Train,
 ) -> None:
-    read: tuple[str, ...] = getattr(selector, "evidence", ("dot",))
-    damages = {name.removeprefix(CONTRAST) for name in read if name.startswith(CONTRAST)}
     trainer.add_callback(
         GradientTraceCallback(
             trainer,
             where,
             validation_dataset=validation,
-            contrast_datasets={kind: damaged(validation, kind, args.selection_seed) for kind in sorted(damages)},
             anchor_dataset=anchors,
             group_column=args.selection_group_column,
             parameters=args.selection_parameters,
             precondition=args.selection_precondition,
-            norms="cosine" in read or (bool(damages) and args.selection_precondition != "official"),
-            ifd="ifd" in read,
-            pairing=NUM_QUESTIONS if "pairing" in read else 0,
+            for_selector=selector,
             low_rank=args.low_rank,
             num_checkpoints=args.selection_num_checkpoints,
             mode=args.selection_mode,

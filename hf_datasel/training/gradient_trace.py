@@ -9,12 +9,14 @@ from pathlib import Path
 from datasets import Dataset, IterableDataset
 from transformers import Trainer
 
+from hf_datasel.selectors import Selector
 from hf_datasel.training.influence.direction import Precondition
 from hf_datasel.training.influence.engine import Influence, InfluenceOptions
 from hf_datasel.training.influence.in_run_recorder import GradientInRunRecorder
 from hf_datasel.training.influence.parameters import Parameters
 from hf_datasel.training.influence.recorder import GradientProbeRecorder
 from hf_datasel.training.influence.refusals import refuse_ungradable
+from hf_datasel.training.influence.wanted import require_reader, wanted_contrasts, wanted_options
 from hf_datasel.training.recording import Recording
 from hf_datasel.training.recording_callback import RecordingCallback, make_schedule
 from hf_datasel.training.schedule import Mode
@@ -62,6 +64,9 @@ class GradientTraceCallback(RecordingCallback):
         pairing: also record how much better an answer fits its own question than so many others, drawn from the
             training set, and none: companion "pairing", ``log((mean_k NLL(answer | question_k) + NLL(answer)) / 2) -
             log NLL(answer | question)``; once, as ``ifd``. High is good.
+        for_selector: also record what this selector reads: norms, IFD, pairing (4 questions), and for each of its
+            detectors "contrast_<kind>" that is not in ``contrast_datasets`` a direction against ``damaged(
+            validation_dataset, kind, its seed)``. ``CLUESSelector()`` so needs rows of a question and an answer.
         num_checkpoints: checkpoints, evenly spaced to the end of training. 4 if nothing else is given.
         checkpoint_steps: instead: every so many optimiser steps, or a list of steps.
         checkpoint_epochs: instead: every so many epochs.
@@ -75,7 +80,7 @@ class GradientTraceCallback(RecordingCallback):
         overwrite: replace a finished Trace at ``output_dir``.
 
     Raises:
-        TypeError: a held-out set that is no Dataset.
+        TypeError: a held-out set that is no Dataset, or a ``for_selector`` that reads no gradients.
         ValueError: an empty or foreign held-out set, one that shares rows with the training set, parameters that match
             nothing or have no rule, a frozen model, no second moments for "adam", or a set-up in which per-example
             gradients could not be read rightly; named, with the way out.
@@ -84,11 +89,14 @@ class GradientTraceCallback(RecordingCallback):
     Example::
 
         trainer = SFTTrainer(model=model, args=args, train_dataset=add_example_ids(dataset), peft_config=LoraConfig())
+        selector = CLUESSelector()
         trainer.add_callback(
-            GradientTraceCallback(trainer, "trace", validation_dataset=trusted, anchor_dataset=anchors, norms=True)
+            GradientTraceCallback(
+                trainer, "trace", validation_dataset=trusted, anchor_dataset=anchors, for_selector=selector
+            )
         )
         trainer.train()
-        selection = CLUESSelector(score="cosine", threshold="conformal").select(Trace.load("trace"))
+        selection = selector.select(Trace.load("trace"))
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class GradientTraceCallback(RecordingCallback):
         low_rank: int | float | None = None,
         ifd: bool = False,
         pairing: int = 0,
+        for_selector: Selector | None = None,
         num_checkpoints: int | None = None,
         checkpoint_steps: int | Sequence[int] | None = None,
         checkpoint_epochs: float | None = None,
@@ -117,6 +126,13 @@ class GradientTraceCallback(RecordingCallback):
         score_every: int = 1,
         overwrite: bool = False,
     ) -> None:
+        contrasts = dict(contrast_datasets or {})
+        if for_selector is not None:
+            require_reader(for_selector)
+            wanted = wanted_options(for_selector, precondition)
+            norms, ifd = norms or "norms" in wanted, ifd or "ifd" in wanted
+            pairing = pairing or wanted.get("pairing", 0)
+            contrasts = wanted_contrasts(for_selector, validation_dataset, contrasts)
         options = InfluenceOptions(
             parameters, precondition, norms, low_rank, ifd, pairing, group_column, group_weights
         )
@@ -129,7 +145,7 @@ class GradientTraceCallback(RecordingCallback):
             trainer,
             recording.examples,
             validation_dataset,
-            contrast_datasets or {},
+            contrasts,
             anchor_dataset,
             options,
             tokens_per_batch,

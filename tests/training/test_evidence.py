@@ -179,7 +179,7 @@ def test_an_oracle_is_selected_by_hand() -> None:
         ({"selection_mode": "in_run", "selection_precondition": "adam"}, "precondition='adam' needs second moments"),
         (
             {**FUSED, "selection_options": {"detectors": ["contrast_rotten"]}},
-            r"kind='rotten' must be one of \['mismatched', 'shuffled', 'truncated'\]",
+            r"reads 'contrast_rotten'.*no kind of damage \(mismatched, shuffled, truncated\).*name another detector",
         ),
     ],
     ids=options_named,

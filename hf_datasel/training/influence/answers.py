@@ -101,7 +101,8 @@ def _question(row: dict[str, Any], number: int) -> list[int]:
     if length == 0:
         raise ValueError(
             f"Row {number} has a label on its first token, so it has no question that could be changed for another: "
-            "pairing needs prompt and completion, or messages with assistant_only_loss; set pairing=0."
+            "pairing needs prompt and completion, or messages with assistant_only_loss; set pairing=0, and select by "
+            "score='cosine' or 'dot'."
         )
     return list(row["input_ids"][:length])
 

@@ -41,7 +41,8 @@ def _both(trainer: Trainer, options: InfluenceOptions) -> list[tuple[bool, str]]
     return [
         (
             bool(options.fit_names) and isinstance(trainer.train_dataset, IterableDataset),
-            "ifd and pairing draw rows by number, which a stream does not have; leave them out.",
+            "ifd and pairing draw rows by number, which a stream does not have; leave them out, and select by "
+            "score='cosine' or 'dot'.",
         ),
         (
             bool(trainer.args.torch_compile),
