@@ -22,17 +22,25 @@ RECORD = np.dtype([("epoch", "<i4"), ("step", "<i4"), ("id", "<i8"), ("loss", "<
 
 
 class Tap:
-    """Stands in for a model, passes every call through, and keeps the last call that gave per-token losses."""
+    """Stands in for a model, passes every call through, and keeps the last outputs with per-token losses.
 
-    def __init__(self, model: Any) -> None:
+    Args:
+        model: that is called.
+        read: called with such outputs and the call's keyword arguments before anyone else has them: under DDP the
+            Trainer multiplies the loss in place.
+    """
+
+    def __init__(self, model: Any, read: Callable[[Any, dict[str, Any]], None] | None = None) -> None:
         self._model = model
+        self._read = read
         self.outputs: Any = None
-        self.kwargs: dict[str, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = self._model(*args, **kwargs)
         if has_token_losses(outputs):
-            self.outputs, self.kwargs = outputs, kwargs
+            self.outputs = outputs
+            if self._read is not None:
+                self._read(outputs, kwargs)
         return outputs
 
     def __getattr__(self, name: str) -> Any:

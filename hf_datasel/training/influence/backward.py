@@ -132,14 +132,16 @@ class BackwardTap:
             seen = dict(inputs)
             layout = batch_layout(seen, len(ids))
             current = Pass(ids, self.capture.open(layout), when, problems={FIRST_LABELLED: layout.first_is_labelled})
-            tap = Tap(model)
-            result = compute_loss(tap, inputs, *args, **kwargs)
-            with torch.no_grad():
-                current.losses, current.num_labels = example_losses(tap.outputs, seen, len(ids))
-            if self._fused:
-                self._read_scale_of_tokens(current, tap.outputs.log_probs, layout)
-            else:
-                self._read_scale_of_loss(current, tap.outputs.loss, tap.kwargs.get("num_items_in_batch"))
+
+            def read(outputs: Any, given: dict[str, Any]) -> None:
+                with torch.no_grad():
+                    current.losses, current.num_labels = example_losses(outputs, seen, len(ids))
+                if self._fused:
+                    self._read_scale_of_tokens(current, outputs.log_probs, layout)
+                else:
+                    self._read_scale_of_loss(current, outputs.loss, given.get("num_items_in_batch"))
+
+            result = compute_loss(Tap(model, read), inputs, *args, **kwargs)
             self._pending = current
             return result
 
