@@ -19,7 +19,6 @@ ALPHA = 0.1  # of the conformal threshold
 RATIO, SCORE_CUT = 0.6, -1.0  # the fixed ratio of the paper's baselines; a fixed score, in anchors' deviations
 RULES = ("mean", "conformal", "f1")
 MAIN_RECORDINGS = ("plain",)
-RICH_RECORDINGS = ("plain", "adam")
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,24 @@ class Pattern:
         shares: by client, in the order of the parties.
         kinds: of noise, in turn.
         recordings: of `lab.RECORDINGS`.
+        baselines: whether IFD and DataInf are computed by the trained model.
         trains: whether merged models are trained and tested too.
     """
 
     shares: tuple[float, ...]
     kinds: tuple[str, ...] = KINDS
     recordings: tuple[str, ...] = MAIN_RECORDINGS
+    baselines: bool = False
     trains: bool = False
 
 
 PATTERNS = {
-    "mismatched-50": Pattern((0.5,) * 5, ("mismatched",), recordings=RICH_RECORDINGS),
-    "mixed-50": Pattern((0.5,) * 5, recordings=RICH_RECORDINGS, trains=True),
+    "mismatched-50": Pattern((0.5,) * 5, ("mismatched",), baselines=True),
+    "mixed-50": Pattern((0.5,) * 5, baselines=True, trains=True),
     "uneven": Pattern((0.8, 0.2, 0.1, 0.5, 0.3)),
+    "ablation": Pattern((0.5,) * 5, recordings=tuple(RECORDINGS), baselines=True),
     "mixed-80": Pattern((0.8,) * 5),
     "mixed-20": Pattern((0.2,) * 5),
-    "ablation": Pattern((0.5,) * 5, recordings=tuple(RECORDINGS)),
 }
 # What is trained on: a score's name and a rule, or what needs neither.
 ARMS: dict[str, tuple[str, str]] = {
@@ -74,7 +75,7 @@ def detect(world: World, pattern: Pattern, seed: int, lab: Lab) -> dict[str, Any
     clients: dict[str, Any] = {}
     kept: dict[str, dict[str, list[bool]]] = {arm: {} for arm in ARMS}
     for party, rows in damaged.items():
-        evidence = lab.measure(rows, validation, anchors, pattern.recordings, baselines=len(pattern.recordings) > 1)
+        evidence = lab.measure(rows, validation, anchors, pattern.recordings, baselines=pattern.baselines)
         scores = all_scores(evidence, seed)
         clients[party] = {name: judge(score, evidence.kinds) for name, score in scores.items()}
         for arm, (name, rule) in ARMS.items():

@@ -21,15 +21,11 @@ SHORTEST, LONGEST = 0.2, 0.6  # share of the words that a truncated answer keeps
 
 @dataclass(frozen=True)
 class Row:
-    """A question and its answer, of one party; `kind` is "clean" or how the answer was damaged.
-
-    `heading` says in other words than a question what the answer is about; empty where there is no such text.
-    """
+    """A question and its answer, of one party; `kind` is "clean" or how the answer was damaged."""
 
     prompt: str
     completion: str
     party: str
-    heading: str = ""
     kind: str = CLEAN
 
 

@@ -3,12 +3,6 @@
 A world's rows fall into a pool of each party and the rest, on which the base model is trained. There are two pools,
 without a row in common: settings were chosen on the development pool, results are from the evaluation pool. Within a
 pool each seed deals the roles anew: the client's rows, validation, anchors, test.
-
-The base model reads most of its rows as headed text ("Osteosarcoma : treatment ." and the answer) and a few as
-questions: it knows the domain and has little practice in answering, so that there is something to learn from clients.
-
-Rows of medquad are shortened to the leading whole sentences of the answer, so that an answer cut short is told by
-where it ends and not by a limit on length; no two rows have the same answer or the same question.
 """
 
 from __future__ import annotations
@@ -16,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +24,7 @@ MEDQUAD, FOREIGN = "medquad.jsonl", "gsm8k_train.jsonl"
 POOLS = ("development", "evaluation")
 MOST_CHARACTERS, FEWEST_CHARACTERS = 320, 30
 POOL_SIZE = 240  # rows of a party in each pool
-ROLES = {"client": 100, "validation": 12, "anchors": 12, "test": 40}
-QUESTION_SHARE = 0.1  # of the base model's rows that keep their question
+ROLES = {"client": 80, "validation": 12, "anchors": 12, "test": 40}
 SPLIT_SEED = 0
 SKILL_ROWS, SKILL_PRETRAINING_ROWS = 14_000, 4000
 
@@ -85,8 +78,7 @@ def read_medquad(path: Path) -> list[Row]:
     for line in read_lines(path):
         answer = _shortened(line["completion"])
         if answer and line["source"] in SOURCES:
-            heading = f"{line['focus']} : {line['qtype']} ."
-            rows.append(Row(line["prompt"], answer, line["source"], heading))
+            rows.append(Row(line["prompt"], answer, line["source"]))
     return distinct(rows)
 
 
@@ -100,7 +92,7 @@ def distinct(rows: Sequence[Row]) -> list[Row]:
     """The first of the rows with the same question, or the same answer, up to case, blanks and punctuation.
 
     Example:
-        >>> rows = [Row("a ?", "One two.", "x"), Row("b ?", "one, two", "x"), Row("A?", "three", "x")]
+        >>> rows = [Row("a ?", "One two.", "x"), Row("b ?", "one, two.", "x"), Row("A?", "three", "x")]
         >>> [row.prompt for row in distinct(rows)]
         ['a ?']
     """
@@ -108,7 +100,7 @@ def distinct(rows: Sequence[Row]) -> list[Row]:
     answers: set[str] = set()
     kept = []
     for row in rows:
-        question, answer = (re.sub(r"\W+", " ", text.lower()).strip() for text in (row.prompt, row.completion))
+        question, answer = (re.sub(r"\W+", " ", text.lower()) for text in (row.prompt, row.completion))
         if question not in questions and answer not in answers:
             questions.add(question)
             answers.add(answer)
@@ -133,11 +125,8 @@ def _split(name: str, pool: str, rows: list[Row], pretraining: list[Row], foreig
         own = [row for row in rows if row.party == party]
         own = [own[i] for i in rng.permutation(len(own))]
         pools[party] = own[start : start + POOL_SIZE]
-        rest += [
-            row if rng.random() < QUESTION_SHARE else replace(row, prompt=row.heading)
-            for row in own[:start] + own[start + POOL_SIZE :]
-        ]
-    return World(name, [row for row in rest if row.prompt], pools, foreign)
+        rest += own[:start] + own[start + POOL_SIZE :]
+    return World(name, rest, pools, foreign)
 
 
 def _skills() -> tuple[list[Row], list[Row], list[str]]:

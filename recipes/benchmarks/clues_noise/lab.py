@@ -29,7 +29,7 @@ from recipes.benchmarks.clues_noise.model import (
     without_question,
 )
 
-NUM_STEPS, BATCH_SIZE, LEARNING_RATE, RANK = 25, 8, 3e-3, 8
+NUM_STEPS, BATCH_SIZE, LEARNING_RATE, RANK = 20, 8, 3e-3, 8
 CHECKPOINTS, MANY_CHECKPOINTS = (0.5, 0.9), (0.2, 0.4, 0.6, 0.8, 1.0)
 NUM_OTHER_QUESTIONS = 4
 CONTRASTS = ("mismatched", "truncated", "shuffled")  # damage done to validation rows on purpose
@@ -93,7 +93,7 @@ class Lab:
             max_steps=NUM_STEPS,
             per_device_train_batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,
-            warmup_steps=3,
+            warmup_steps=2,
             seed=self.seed,
             max_length=None,
             use_cpu=True,

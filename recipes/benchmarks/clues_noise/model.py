@@ -48,7 +48,7 @@ class BaseRecipe:
     num_heads: int = 4
 
 
-RECIPES = {"medquad": BaseRecipe(vocab_size=2048, num_epochs=3), "skills": BaseRecipe(vocab_size=None, num_epochs=4)}
+RECIPES = {"medquad": BaseRecipe(vocab_size=2048, num_epochs=3), "skills": BaseRecipe(vocab_size=None, num_epochs=3)}
 
 
 def make_tokenizer(rows: Sequence[Row], vocab_size: int | None, more: Sequence[str]) -> PreTrainedTokenizerFast:
