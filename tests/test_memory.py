@@ -54,7 +54,7 @@ print(json.dumps(0))
 """
 SELECT_BY_SCORE = """
 forget_peak(); before = resident("VmRSS")
-selector = CLUESSelector(score="fused", normalise_checkpoints=True, threshold="f1")
+selector = CLUESSelector(detectors=("cosine", "loss"), normalise_checkpoints=True, threshold="f1")
 assert len(selector.select(Trace.load(path)))
 print(json.dumps(resident("VmHWM") - before))
 """

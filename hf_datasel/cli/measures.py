@@ -29,12 +29,17 @@ READ_BY: dict[str, tuple[str, ...]] = {
             "contrasts",
             "ifd",
             "pairing",
+            "dot_only",
         ),
         *("group_column", "group_weights", "low_rank", "score_every"),
     ),
     "ifd": (),
     "datainf": ("validation_dataset", "parameters"),
 }
+
+
+# What is recorded beside inner products and losses.
+BESIDE = ("norms", "contrasts", "ifd", "pairing")
 
 
 @dataclass
@@ -58,17 +63,22 @@ class MeasureArguments:
             "help": "Influence: divide the direction by the roots of Adam's second moments; official: as CLUES' code."
         },
     )
-    norms: bool = field(default=False, metadata={"help": "Influence: record cosines, too."})
-    contrasts: list[str] = field(
-        default_factory=list,
+    dot_only: bool = field(
+        default=False,
         metadata={
-            "help": "Influence: also directions against damaged validation rows: mismatched, truncated, shuffled."
+            "help": "Influence: inner products alone, for select --score dot. Without it and the next four, all "
+            "that --method clues reads by default is recorded; any of the four means exactly those given."
         },
     )
-    ifd: bool = field(default=False, metadata={"help": "Influence: also IFD, measured when training begins."})
-    pairing: int = field(
-        default=0,
-        metadata={"help": "Influence: also how much better an answer fits its question than so many others."},
+    norms: bool | None = field(default=None, metadata={"help": "Influence: cosines, for --score cosine."})
+    contrasts: list[str] | None = field(
+        default=None,
+        metadata={"help": "Influence: directions against damaged validation rows: mismatched, truncated, shuffled."},
+    )
+    ifd: bool | None = field(default=None, metadata={"help": "Influence: IFD, measured when training begins."})
+    pairing: int | None = field(
+        default=None,
+        metadata={"help": "Influence: how much better an answer fits its question than so many others."},
     )
     group_column: str | None = field(
         default=None, metadata={"help": "Influence: sum the mean gradients of the groups in this validation column."}
@@ -96,28 +106,53 @@ class MeasureArguments:
                 if any(name in others and name not in read for others in READ_BY.values()):
                     readers = [metric for metric, others in READ_BY.items() if name in others]
                     raise UsageError(f"--metric {self.metric} does not read --{name}: it is for {', '.join(readers)}")
+        if self.dot_only and self._chosen:
+            raise UsageError(f"--dot_only records nothing beside inner products: leave out --{self._chosen[0]}")
         if "validation_dataset" in read and held_out.validation_dataset is None:
             raise UsageError(
                 f"--metric {self.metric} needs --validation_dataset, trusted rows that are not in --dataset"
             )
 
+    def require_answers(self, validation: Any) -> None:
+        """Refuse to record what the default selector reads where answers cannot be told from questions.
+
+        Raises:
+            UsageError: says what can be recorded instead.
+        """
+        wanted = self.metric == "influence" and self.is_for_default
+        if wanted and not {"completion", "messages"} & set(validation.column_names):
+            raise UsageError(
+                "--validation_dataset has neither a column completion nor messages, and what --method clues reads by "
+                "default needs questions and answers: pass --norms (for --score cosine) or --dot_only (--score dot)"
+            )
+
     def gradient_options(self, validation: Any, seed: int) -> dict[str, Any]:
         """The keyword arguments of `GradientTraceCallback` that stand for these options."""
-        from hf_datasel import damaged
+        from hf_datasel import CLUESSelector, damaged
 
         rank = self.low_rank
         return {
             "parameters": self.parameters,
             "precondition": self.precondition,
-            "norms": self.norms,
-            "contrast_datasets": {kind: damaged(validation, kind, seed) for kind in self.contrasts},
-            "ifd": self.ifd,
-            "pairing": self.pairing,
+            "for_selector": CLUESSelector(seed=seed) if self.is_for_default else None,
+            "norms": bool(self.norms),
+            "contrast_datasets": {kind: damaged(validation, kind, seed) for kind in self.contrasts or ()},
+            "ifd": bool(self.ifd),
+            "pairing": self.pairing or 0,
             "group_column": self.group_column,
             "group_weights": self._weights(),
             "low_rank": int(rank) if rank is not None and rank.is_integer() else rank,
             "score_every": self.score_every,
         }
+
+    @property
+    def is_for_default(self) -> bool:
+        """Whether what the default selector reads is recorded."""
+        return not self.dot_only and not self._chosen
+
+    @property
+    def _chosen(self) -> list[str]:
+        return [name for name in BESIDE if getattr(self, name) is not None]
 
     def _weights(self) -> dict[str, float] | None:
         given: Any = self.group_weights  # a YAML file gives the mapping itself
@@ -159,15 +194,16 @@ def record_with(
     return lambda: record_datainf(trainer, dataset=dataset, validation_dataset=rows, parameters=parameters, **common)
 
 
-def next_step(metric: str, trace_dir: str, has_anchors: bool) -> str:
+def next_step(measures: MeasureArguments, trace_dir: str, has_anchors: bool) -> str:
     """The command that selects from what was recorded."""
+    score = "" if measures.is_for_default else f"--score {'cosine' if measures.norms else 'dot'} "
     how = {
         "loss": "--budget 0.11",
-        "influence": "--method clues " + ("--threshold conformal" if has_anchors else "--budget 0.5"),
+        "influence": f"--method clues {score}" + ("--threshold conformal" if has_anchors else "--budget 0.5"),
         "ifd": "--method ifd --cherry --budget 0.11",
         "datainf": "--method datainf --budget 0.5",
     }
-    return f"hf-datasel select --trace_dir {trace_dir} {how[metric]}"
+    return f"hf-datasel select --trace_dir {trace_dir} {how[measures.metric]}"
 
 
 def _default(item: Any) -> Any:

@@ -19,8 +19,9 @@ class CommandParser(TrlParser):
     """`TrlParser` for one command of `hf-datasel`.
 
     Beside TRL's behaviour: `--config=FILE` works as `--config FILE` does, an unknown key or option is refused with the
-    close matches, a YAML value is checked as a flag's value is (TRL takes it as it stands), and `--help` shows the
-    command's own options and the usual training options before `--help-all` shows everything.
+    close matches, a YAML value is checked as a flag's value is (TRL takes it as it stands), a bare flag
+    means true also where an option may be left open, and `--help` shows the command's own options and the usual
+    training options before `--help-all` shows everything.
 
     Args:
         command: The command's name, e.g. `"record"`.
@@ -54,6 +55,9 @@ class CommandParser(TrlParser):
         self.own, self.examples = tuple(own), tuple(examples)
         self.config_path: str | None = None
         self.all_actions = list(self._actions)
+        for action in self.all_actions:
+            if getattr(action.type, "__name__", "") == "string_to_bool" and action.nargs is None:
+                action.nargs, action.const = "?", True
         fields = {action.dest for action in self.all_actions}
         self.set_defaults(**{key: value for key, value in (defaults or {}).items() if key in fields})
 

@@ -21,7 +21,7 @@ EXAMPLES = (
     "hf-datasel record --dataset data.jsonl --model_name_or_path EleutherAI/pythia-70m --trace_dir trace",
     "hf-datasel record --config record.yaml --num_checkpoints 12",
     "hf-datasel record --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --use_peft --metric influence \\\n"
-    "      --validation_dataset trusted.jsonl --anchor_dataset anchors.jsonl --norms",
+    "      --validation_dataset trusted.jsonl --anchor_dataset anchors.jsonl",
     "accelerate launch -m hf_datasel record --config record.yaml",
 )
 
@@ -100,6 +100,7 @@ def run(
     model_options = model_arguments(model_args, training_args)
     measures.require_fitting(options, held_out)
     dataset, trusted = dataset_options.load(), held_out.load_held_out()
+    measures.require_answers(trusted["validation_dataset"])
     trainer = SFTTrainer(train_dataset=dataset, **model_options)
     finish = record_with(measures, options, trainer, dataset, trusted)
     trainer.train(resume_from_checkpoint=resume_from(training_args))
@@ -113,6 +114,6 @@ def run(
             f"recorded {trace.num_examples:,} examples x {trace.num_checkpoints} "
             f"checkpoint{'s' if trace.num_checkpoints > 1 else ''}: {options.trace_dir}"
             + (f" ({unmeasured:,} examples could not be measured)" if unmeasured else ""),
-            f"next: {next_step(measures.metric, options.trace_dir, trusted['anchor_dataset'] is not None)}",
+            f"next: {next_step(measures, options.trace_dir, trusted['anchor_dataset'] is not None)}",
         )
     trainer.end()

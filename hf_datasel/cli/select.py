@@ -71,7 +71,7 @@ class SelectArguments:
     )
     score: Literal["dot", "cosine", "length_normalised", "fused"] = field(
         default=CLUESSelector.score,
-        metadata={"help": "CLUES: the paper's inner product (dot), or another score; fused takes the loss in."},
+        metadata={"help": "CLUES: fused, of the detectors; dot, the paper's; cosine and dot also for plain text."},
     )
     weighting: Literal["learning_rate", "uniform"] = field(
         default=CLUESSelector.weighting, metadata={"help": "CLUES: weights of the checkpoints; the paper's are rates."}

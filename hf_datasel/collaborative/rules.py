@@ -68,7 +68,7 @@ def check_global(selector: CLUESSelector) -> None:
     if "pairing" in selector.evidence:
         raise ValueError(
             "The detector 'pairing' asks the questions of a party's own rows, so the anchors' scores would tell of "
-            "them: leave it out, or use threshold_scope='per_client'."
+            "them: leave it out of detectors=, or use threshold_scope='per_client'."
         )
 
 

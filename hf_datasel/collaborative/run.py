@@ -118,7 +118,8 @@ def clues(
         peft_config: of the adapters.
         validation_dataset: public rows, in the parties' format, whose mean gradient is the direction.
         anchor_dataset: public rows of the wanted quality that set the threshold.
-        selector: the rule. None: train on everything, or on the Selections that the parties bring.
+        selector: the rule; the default needs rows of a question and an answer. None: train on everything, or on the
+            Selections that the parties bring.
         merge: a method of ``peft.add_weighted_adapter``, a :class:`Merge` with its options, or :class:`FedAvg`.
         threshold_scope: see above; without effect where the selector has a budget or a number for a threshold.
         recording: more options of ``GradientTraceCallback``, as in ``num_checkpoints``, ``parameters``,
@@ -151,7 +152,7 @@ def clues(
             peft_config=LoraConfig(r=16, target_modules=["q_proj", "v_proj"]),
             validation_dataset=validation,
             anchor_dataset=anchors,
-            selector=CLUESSelector(score="cosine", threshold="conformal"),
+            selector=CLUESSelector(threshold="conformal"),
             merge="ties",
         )
         model = result.load(base_model)

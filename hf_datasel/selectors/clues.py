@@ -8,9 +8,13 @@ NeurIPS 2024, arXiv 2507.03004. With L the gradient of an example's loss and the
     keep z where S(z) >= tau.
 
 High is good. The inner products are in the Trace (`GradientTraceCallback` records them, `functional/` holds the
-rules); from there on everything is here. `score="dot", weighting="learning_rate", threshold="mean"` is the paper.
+rules); from there on everything is here. `CLUESSelector(score="dot", threshold="mean")` is the paper.
 
-Where we differ, each by an option:
+The default is ours, what measured best on noise of several kinds: the weakest link of four standardised detectors
+(directions contrasted with truncated and with shuffled answers, pairing, the last loss), cut by "conformal". It reads
+rows of a question and an answer; for plain text take score="cosine" or "dot".
+
+Where else we differ, each by an option:
 - Thresholds. Anchors that are distributed as the clean rows have half of these below their mean, so "mean" loses half
   of what is good; "quantile", "conformal" and "f1" do not, and a budget is the fixed ratio.
 - Scores. "cosine" divides by the gradients' norms. "length_normalised" multiplies by the root of the number of label
@@ -57,18 +61,24 @@ DETECTORS = (*GRADIENT_SCORES, *LOW_IS_GOOD, "pairing", f"{CONTRAST}<name>")
 
 @dataclass(frozen=True, kw_only=True)
 class CLUESSelector(ScoreSelector):
-    """Keep the examples whose traced inner product with the trusted direction is high.
+    """Keep the examples whose gradients agree with the trusted ones, and that nothing else speaks against.
+
+    The paper is `CLUESSelector(score="dot", threshold="mean")`. The default is ours: a row is scored by the least of
+    what its detectors say, so that it is dropped if it is bad in any way. Its detectors need rows of a question and an
+    answer (pairing asks other questions, contrasts come from damaged answers); for plain text take `score="cosine"` or
+    "dot". What a selector reads is recorded by `GradientTraceCallback(..., for_selector=selector)`, without which only
+    "dot", "length_normalised" and the loss are there; its `evidence` names it.
 
     Args:
         budget, threshold, alpha, seed: see `ScoreSelector`; with neither budget nor threshold the rule is "conformal".
-        score: "dot" (the paper), "cosine", "length_normalised", or "fused" with the loss.
+        score: "dot" (the paper), "cosine", "length_normalised", or "fused", of the detectors.
         weighting: of the checkpoints: "learning_rate" (the paper) or "uniform".
         normalise_checkpoints: divide every checkpoint's values by their standard deviation over the anchors, or over
             the candidates where the Trace has no anchors.
         detectors: what "fused" combines: "dot", "cosine", "length_normalised", "loss", "ifd", "pairing" or
             "contrast_<name>"; of loss and IFD low is good, of the others high.
-        combine: "mean" or "min" of the standardised detectors.
-        weights: of the detectors in a mean; equal by default.
+        combine: "min", the weakest link, or "mean" of the standardised detectors.
+        weights: of the detectors in a mean; equal where none are given.
         fusion: how they are standardised: "zscore", by mean and standard deviation; "lower_half", by the median and
             the distance down to the 16% quantile, as how far up good rows reach says nothing of how low a bad one is;
             "rank", among the candidates.
@@ -80,18 +90,18 @@ class CLUESSelector(ScoreSelector):
         >>> trace = Trace.from_arrays(
         ...     ids=[0, 1, 2], values=[[1.3], [-0.5], [1.25]], metric="influence", companions={"anchors": anchors}
         ... )
-        >>> CLUESSelector(threshold="mean", weighting="uniform").select(trace).ids.tolist()
+        >>> CLUESSelector(score="dot", threshold="mean", weighting="uniform").select(trace).ids.tolist()
         [0, 2]
     """
 
-    score: Literal["dot", "cosine", "length_normalised", "fused"] = "dot"
+    score: Literal["dot", "cosine", "length_normalised", "fused"] = "fused"
     weighting: Literal["learning_rate", "uniform"] = "learning_rate"
     normalise_checkpoints: bool = False
-    detectors: Sequence[str] = ("cosine", "loss")
-    combine: Literal["mean", "min"] = "mean"
+    detectors: Sequence[str] = ("contrast_truncated", "contrast_shuffled", "pairing", "loss")
+    combine: Literal["mean", "min"] = "min"
     weights: Sequence[float] | None = None
-    fusion: Literal["zscore", "lower_half", "rank"] = "zscore"
-    loss_at: Literal["trajectory", "last"] = "trajectory"
+    fusion: Literal["zscore", "lower_half", "rank"] = "lower_half"
+    loss_at: Literal["trajectory", "last"] = "last"
 
     name: ClassVar[str] = "clues"
     direction: ClassVar[Literal["high", "low"]] = "high"
@@ -121,7 +131,10 @@ class CLUESSelector(ScoreSelector):
         if self.weights is None:
             return
         if self.combine == "min":
-            raise ValueError("weights of CLUESSelector are of a mean, and combine='min' takes none.")
+            raise ValueError(
+                f"weights={self.weights!r} of CLUESSelector are of a mean, and combine='min' takes none: pass "
+                "combine='mean'."
+            )
         numbers = [value for value in self.weights if is_number(value) and value >= 0]
         if len(numbers) != len(names) or not sum(numbers) > 0:
             raise ValueError(
@@ -196,7 +209,8 @@ class CLUESSelector(ScoreSelector):
         """Where one kind of evidence was recorded."""
         if kind in ("dot", "length_normalised"):
             return rows
-        return rows.companion(kind, f"CLUESSelector(score={self.score!r})", same_steps=kind not in ONCE)
+        asker, otherwise = f"CLUESSelector(score={self.score!r})", "; or take score='dot', which needs nothing more"
+        return rows.companion(kind, asker, same_steps=kind not in ONCE, otherwise=otherwise)
 
     def _inverse_deviations(self, kind: str, reference: Recorded) -> NDArray[np.float64]:
         """1 / standard deviation of each checkpoint over the reference; 0 where all its values are equal."""

@@ -15,12 +15,8 @@ from hf_datasel.selectors.pool import Pool
 from hf_datasel.trace_companions import TraceWithCompanions
 
 BLOCK = 1 << 16
-HOW = {
-    "anchors": "record with GradientTraceCallback(..., anchor_dataset=...)",
-    "cosine": "record with GradientTraceCallback(..., norms=True)",
-    "ifd": "record with GradientTraceCallback(..., ifd=True)",
-    "pairing": "record with GradientTraceCallback(..., pairing=4)",
-}
+ANCHORED = "record with GradientTraceCallback(..., anchor_dataset=...)"
+OPTIONS = {"cosine": "norms=True", "ifd": "ifd=True", "pairing": "pairing=4"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +58,14 @@ class Recorded:
         column = self.trace.column(self.trace.num_checkpoints - 1)
         return column if self.positions is None else column[self.positions]
 
-    def companion(self, name: str, asker: str, *, same_steps: bool = True) -> Recorded:
+    def companion(self, name: str, asker: str, *, same_steps: bool = True, otherwise: str = "") -> Recorded:
         """The same rows of a companion.
+
+        Args:
+            name: of the companion.
+            asker: who needs it.
+            same_steps: whether it must be of the same checkpoints.
+            otherwise: what can be done without it, for the message.
 
         Raises:
             ValueError: it was not recorded (says how it is), is of other examples or checkpoints, or a value in it was
@@ -72,11 +74,16 @@ class Recorded:
         if name not in self.trace.companions:
             there = ", ".join(map(repr, self.trace.companions)) or "none"
             kind = name.removeprefix("contrast_")
-            contrast = f"record with GradientTraceCallback(..., contrast_datasets={{{kind!r}: ...}})"
-            always = f"GradientTraceCallback records {name!r} in every run: record with it"
-            how = HOW.get(name, always if kind == name else contrast)
+            option = OPTIONS.get(name) if kind == name else f"contrast_datasets={{{kind!r}: ...}}"
+            how = (
+                f"GradientTraceCallback records {name!r} in every run: record with it"
+                if option is None
+                else "record with GradientTraceCallback(..., for_selector=selector), which adds all that the selector "
+                f"reads, or with {option}"
+            )
             raise ValueError(
-                f"{asker} needs the companion {name!r} of {self.what}, which was not recorded (there: {there}): {how}."
+                f"{asker} needs the companion {name!r} of {self.what}, which was not recorded (there: {there}): "
+                f"{how}{otherwise}."
             )
         trace = self.trace.companion(name)
         if not np.array_equal(trace.ids, self.trace.ids):
@@ -99,7 +106,7 @@ class Recorded:
         if "anchors" not in self.trace.companions:
             raise ValueError(
                 f"{asker} needs anchors, trusted examples that were scored on the same checkpoints, and the Trace has "
-                f"none: {HOW['anchors']}, or pass budget=, or a number as threshold=."
+                f"none: {ANCHORED}, or pass budget=, or a number as threshold=."
             )
         trace = self.trace.companion("anchors")
         if trace.metric != self.trace.metric or not np.array_equal(trace.steps, self.trace.steps):

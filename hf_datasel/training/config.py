@@ -27,7 +27,8 @@ class SelectingSFTConfig(SFTConfig):
         selection_num_checkpoints: that are recorded, evenly spaced.
         selection_mode: "probe" (exact sweeps, as published) or "in_run" (what training computes anyway).
         selection_tokens_per_batch: padded tokens of a sweep's batch on one process.
-        selection_score: of CLUES: "dot" (published), "cosine", "length_normalised", or "fused" with the loss.
+        selection_score: of CLUES: "fused" of several detectors, the default, which needs rows of a question and an
+            answer; "dot" (published), "cosine" or "length_normalised", which do not.
         selection_options: more of the selector's hyperparameters by name, such as ``{"weighting": "uniform"}``.
         selection_parameters: whose gradients count: "all", "lora", "qv", "first_layer", "last_layer" or a regular
             expression.
@@ -99,7 +100,8 @@ class SelectingSFTConfig(SFTConfig):
         default=8192, metadata={"help": "Padded tokens of a sweep's batch on one process."}
     )
     selection_score: Literal["dot", "cosine", "length_normalised", "fused"] | None = field(
-        default=None, metadata={"help": "CLUES: 'dot' (published), 'cosine', 'length_normalised' or 'fused'."}
+        default=None,
+        metadata={"help": "CLUES: 'fused' (default), 'dot' (published), 'cosine' or 'length_normalised'."},
     )
     selection_options: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "JSON of more hyperparameters of the selector."}

@@ -78,7 +78,7 @@ class SelectingSFTTrainer(SFTTrainer):
 
         trainer = SelectingSFTTrainer(  # CLUES: warm up, keep what passes the anchors' threshold, train from the start
             model="Qwen/Qwen3-0.6B",
-            args=SelectingSFTConfig(output_dir="out", selection_method="clues", selection_score="cosine"),
+            args=SelectingSFTConfig(output_dir="out", selection_method="clues"),
             train_dataset=dataset,
             validation_dataset=trusted,
             anchor_dataset=anchors,

@@ -78,12 +78,23 @@ def test_record_from_yaml_equals_flags(
     np.testing.assert_array_equal(again.values, trace.values)
 
 
-@pytest.mark.parametrize("metric", ["influence", "ifd", "datainf"])
+MEASURES = {
+    "all that clues reads": (["influence"], {"contrast_shuffled", "contrast_truncated", "cosine", "pairing"}),
+    "inner products": (["influence", "--dot_only"], set()),
+    "cosines": (["influence", "--norms"], {"cosine"}),
+    "nothing beside, in words": (["influence", "--norms", "false", "--pairing", "0"], set()),
+    "ifd": (["ifd"], set()),
+    "datainf": (["datainf"], set()),
+}
+
+
+@pytest.mark.parametrize("name", list(MEASURES))
 def test_the_next_command_selects(
     tiny_files: TinyFiles, trusted_files: TrustedFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    failing: Callable[..., str], metric: str,
+    failing: Callable[..., str], name: str,
 ) -> None:  # fmt: skip
-    line = record_line(tiny_files, tmp_path, "--metric", metric)
+    (metric, *options), beside = MEASURES[name]
+    line = record_line(tiny_files, tmp_path, "--metric", metric, *options)
     if metric != "influence":  # measured once
         line = [part for part in line if part not in ("--num_checkpoints", "2")]
     if metric != "ifd":
@@ -93,6 +104,7 @@ def test_the_next_command_selects(
     assert trace.metric == metric
     assert trace.num_checkpoints == (2 if metric == "influence" else 1)
     assert trace.ids.tolist() == list(range(tiny_files.num_rows))
+    assert set(trace.companions) - {"loss", "num_labels", "direction"} == beside
     run(*next_command(capsys.readouterr().out), "--output_dir", tmp_path / "selection")
     assert 0 < len(Selection.load(tmp_path / "selection")) < tiny_files.num_rows
     assert "finished Trace" in failing(1, *line)
@@ -107,6 +119,27 @@ def test_anchors_suggest_a_threshold(
     run(*[part for part in line if part not in ("--num_checkpoints", "2")])
     command = next_command(capsys.readouterr().out)
     assert command[-2:] == ["--threshold", "conformal"]
+
+
+def test_record_and_select_fit_together_without_an_option(
+    tiny_files: TinyFiles, trusted_files: TrustedFiles, tmp_path: Path
+) -> None:
+    run(*record_line(tiny_files, tmp_path, "--metric", "influence", *trusted(trusted_files), *LORA))
+    run("select", "--trace_dir", tmp_path / "trace", "--method", "clues", "--output_dir", tmp_path / "selection")
+    expected = CLUESSelector().select(Trace.load(tmp_path / "trace"))
+    assert Selection.load(tmp_path / "selection").ids.tolist() == expected.ids.tolist()
+
+
+def test_plain_text_has_no_answers(
+    tiny_files: TinyFiles, trusted_files: TrustedFiles, tmp_path: Path, failing: Callable[..., str]
+) -> None:
+    text = tmp_path / "text.jsonl"
+    text.write_text('{"text": "one two"}\n')
+    line = record_line(tiny_files, tmp_path, "--metric", "influence", "--validation_dataset", str(text))
+    assert "pass --norms (for --score cosine) or --dot_only" in failing(2, *line)
+    assert "--dot_only records nothing beside inner products: leave out --ifd" in failing(
+        2, *line, "--dot_only", "--ifd"
+    )
 
 
 def test_train_in_one_call_and_by_three_commands_agree(

@@ -28,7 +28,9 @@ def trace_dir(tmp_path: Path) -> Path:
     write(anchors, generator.normal(3.0, 1, (60, 2)))
     for target in (trace, anchors):
         write(target.create_companion("loss", metric="loss"), generator.gamma(2, 1, (target.num_examples, 2)))
-        write(target.create_companion("cosine", metric="cosine"), generator.uniform(-1, 1, (target.num_examples, 2)))
+        for name, columns in (("cosine", 2), ("contrast_truncated", 2), ("contrast_shuffled", 2), ("pairing", 1)):
+            values = generator.uniform(-1, 1, (target.num_examples, columns))
+            write(target.create_companion(name, metric=name, num_checkpoints=columns), values)
     return tmp_path / "trace"
 
 
@@ -61,8 +63,8 @@ def test_without_either_the_methods_own_rule_holds(trace_dir: Path) -> None:
 
 def test_options_reach_the_selector(trace_dir: Path, tmp_path: Path) -> None:
     config = tmp_path / "select.yaml"
-    fused = "score: fused\nfusion: rank\nweights: [3.0, 1.0]\ndetectors: [dot, loss]\nloss_at: last\n"
-    config.write_text(f"method: clues\n{fused}budget: 10\n")
+    fused = "score: fused\nfusion: rank\nweights: [3.0, 1.0]\ndetectors: [dot, loss]\nloss_at: trajectory\n"
+    config.write_text(f"method: clues\n{fused}combine: mean\nbudget: 10\n")
     selection = select(trace_dir, "--config", str(config), "--normalise_checkpoints", "--weighting", "uniform")
     expected = CLUESSelector(
         budget=10,
@@ -70,7 +72,8 @@ def test_options_reach_the_selector(trace_dir: Path, tmp_path: Path) -> None:
         fusion="rank",
         weights=[3.0, 1.0],
         detectors=["dot", "loss"],
-        loss_at="last",
+        loss_at="trajectory",
+        combine="mean",
         normalise_checkpoints=True,
         weighting="uniform",
     )

@@ -73,7 +73,7 @@ def run(
         "validation_dataset": VALIDATION,
         "anchor_dataset": ANCHORS,
         "recording": {"num_checkpoints": 2},
-        "selector": CLUESSelector(threshold="mean"),
+        "selector": CLUESSelector(score="dot", threshold="mean"),
     }
     settings = sft_args(output_dir, **{"max_steps": 4, "learning_rate": 1e-3, **(args or {})})
     return clues(parties or make_parties(), args=settings, **{**defaults, **options})

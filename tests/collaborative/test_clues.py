@@ -62,7 +62,7 @@ def test_every_step_is_the_step_done_by_hand(finished, tmp_path):
             dataset, theta_0, place / "one", place / "trace",
             validation_dataset=VALIDATION, anchor_dataset=ANCHORS, num_checkpoints=2,
         )  # fmt: skip
-        selection = CLUESSelector(threshold="mean").select(Trace.load(place / "trace"))
+        selection = CLUESSelector(score="dot", threshold="mean").select(Trace.load(place / "trace"))
         np.testing.assert_array_equal(result.selections[party.name].scores, selection.scores)
         np.testing.assert_array_equal(result.selections[party.name].ids, selection.ids)
         adapters[party.name] = train_by_hand(selection.apply(dataset), theta_0, place / "two")
@@ -129,7 +129,10 @@ def test_corrupted_rows_are_found_and_the_model_gains(tmp_path):
         "merge": "cat",
     }
     parties = make_parties(sizes, noise=0.5)
-    filtered = run(tmp_path / "clues", parties, selector=CLUESSelector(score="fused", threshold="f1"), **options)
+    selector = CLUESSelector(
+        threshold="f1", detectors=("cosine", "loss"), combine="mean", fusion="zscore", loss_at="trajectory"
+    )
+    filtered = run(tmp_path / "clues", parties, selector=selector, **options)
     everything = run(tmp_path / "all", parties, selector=None, **options)
     for seed, (name, size) in enumerate(sizes.items()):
         corrupted = make_rows(size, seed, 0.5)[1]

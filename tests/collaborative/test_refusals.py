@@ -69,17 +69,17 @@ CHOSEN = Selection(candidate_ids=np.arange(8), kept=np.arange(8) < 4)
             "'f1' is estimated from a party's own rows",
         ),
         (
-            {"threshold_scope": "global", "selector": CLUESSelector(threshold="mean", score="fused", fusion="rank")},
+            {"threshold_scope": "global", "selector": CLUESSelector(threshold="mean", fusion="rank")},
             ValueError,
             "fusion='rank' scores by ranks among a party's own rows",
         ),
         (
             {
                 "threshold_scope": "global",
-                "selector": CLUESSelector(threshold="mean", score="fused", detectors=("dot", "pairing")),
+                "selector": CLUESSelector(),
             },
             ValueError,
-            "'pairing' asks the questions of a party's own rows",
+            "'pairing' asks the questions of a party's own rows.*leave it out of detectors=",
         ),
         ({"on_empty": "ignore"}, ValueError, "on_empty='ignore' must be 'raise' or 'skip'"),
         ({"recording": {"dataset": ROWS}}, ValueError, "'dataset': ...}: this is set by clues itself"),
@@ -128,7 +128,7 @@ def test_a_party_that_holds_an_anchor_is_named(tmp_path):
 
 
 def test_no_row_left_anywhere(tmp_path):
-    selector = CLUESSelector(threshold=1e9)
+    selector = CLUESSelector(score="dot", threshold=1e9)
     with pytest.raises(ValueError, match="No row is left after the threshold at 'north', 'south'"):
         run(tmp_path, make_parties({"north": 8, "south": 8}), selector=selector, anchor_dataset=None)
 
@@ -176,7 +176,7 @@ def test_rules_that_are_none(rule, words):
 def test_a_rule_comes_back_as_it_was():
     for selector in (
         CLUESSelector(),
-        CLUESSelector(budget=0.5, score="fused", weights=[1, 2]),
+        CLUESSelector(budget=0.5, detectors=("dot", "loss"), combine="mean", weights=[1, 2]),
         CLUESSelector(threshold=np.float32(2)),
     ):
         again = rules.make_selector(rules.make_rule(selector))
@@ -191,7 +191,8 @@ def test_keeping_nothing_is_known_before_selecting(threshold):
         values = np.linspace(-1, top, 8)[:, None]
         trace = Trace.from_arrays(range(8), values, metric="influence", companions={"anchors": anchors})
         budget = 0.5 if threshold is None else None
-        selector = CLUESSelector(budget=budget, threshold=threshold, weighting="uniform", alpha=0.2)
+        options = {"score": "dot", "weighting": "uniform", "alpha": 0.2}
+        selector = CLUESSelector(budget=budget, threshold=threshold, **options)
         if rules.keeps_nothing(selector, trace):
             with pytest.raises(ValueError, match="would keep no example"):
                 selector.select(trace)

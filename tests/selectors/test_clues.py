@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_datasel.selectors import CLUESSelector, clues, recorded
+from hf_datasel.selectors import CLUESSelector, recorded
 from hf_datasel.trace import Trace
 from tests.selectors.evidence import influence_trace
 
 NUM_EXAMPLES, NUM_ANCHORS = 40, 12
 IDS = np.arange(NUM_EXAMPLES) * 7 + 2
-BESIDE = ("cosine", "loss", "contrast_mismatched")
+BESIDE = ("cosine", "loss", "contrast_mismatched", "contrast_truncated", "contrast_shuffled")
 RATES = [3e-4, 2e-4, 1e-4]
 
 
@@ -25,7 +25,7 @@ def random_rows(num_rows, seed):
         "loss": generator.gamma(2, 1, (num_rows, 3)).astype(np.float32),
         "ifd": generator.gamma(5, 0.2, (num_rows, 1)).astype(np.float32),
         "pairing": generator.normal(0.5, 1, (num_rows, 1)).astype(np.float32),
-        "contrast_mismatched": generator.uniform(-1, 1, (num_rows, 3)).astype(np.float32),
+        **{name: generator.uniform(-1, 1, (num_rows, 3)).astype(np.float32) for name in BESIDE[2:]},
         "num_labels": generator.integers(1, 50, num_rows),
     }
 
@@ -149,18 +149,38 @@ def test_the_papers_method_by_hand():
     assert selection.scores.tolist() == [1.75, 1.75, 2.75, 1.875]
     assert selection.provenance[0]["details"]["threshold"] == 1.75  # (1.0 + 2.5) / 2
     assert selection.ids.tolist() == [10, 11, 12, 13]
-    assert CLUESSelector(threshold=1.8).select(trace).ids.tolist() == [12, 13]
+    assert CLUESSelector(score="dot", threshold=1.8).select(trace).ids.tolist() == [12, 13]
 
 
-def test_without_budget_and_threshold_the_rule_is_the_default_and_the_provenance_names_it():
-    anchors = influence_trace(range(99), np.arange(99.0)[:, None], rates=[1.0])
-    trace = influence_trace(range(99), np.arange(99.0)[:, None], rates=[1.0], anchors=anchors)
+def test_the_default_is_the_weakest_link_cut_by_conformal():
+    anchors = influence_trace(np.arange(90), **random_rows(90, 2), rates=RATES)
+    trace = influence_trace(IDS, **ROWS, rates=RATES, anchors=anchors)
     (step,) = CLUESSelector().select(trace).provenance
-    assert step["config"]["threshold"] == step["details"]["rule"] == clues.CLUESSelector.default_threshold
+    assert step["config"]["threshold"] == step["details"]["rule"] == "conformal"
+    options = {
+        "score": "fused", "weighting": "learning_rate", "normalise_checkpoints": False, "combine": "min",
+        "detectors": ["contrast_truncated", "contrast_shuffled", "pairing", "loss"], "weights": None,
+        "fusion": "lower_half", "loss_at": "last",
+    }  # fmt: skip
+    expected, of_anchors = slow_scores(options, ROWS, ANCHORS)
+    scores = CLUESSelector().score_examples(full_trace())
+    np.testing.assert_allclose(scores.values, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores.anchors, of_anchors, rtol=1e-5, atol=1e-6)
 
 
-def test_zscore_needs_nothing_of_the_candidates_so_a_row_has_one_score_in_every_party():
-    options = {"score": "fused", "normalise_checkpoints": True}
+def test_a_row_is_dropped_if_it_is_bad_in_any_way():
+    names = CLUESSelector().evidence
+    for worst in names:
+        rows = {name: values.copy() for name, values in ROWS.items()}
+        rows[worst][11] = 99 if worst == "loss" else -99
+        selection = CLUESSelector(budget=NUM_EXAMPLES - 1).select(full_trace(rows))
+        assert selection.candidate_ids[~selection.kept].tolist() == [IDS[11]]
+    assert names == ("contrast_truncated", "contrast_shuffled", "pairing", "loss")
+
+
+@pytest.mark.parametrize("fusion", ["zscore", "lower_half"])
+def test_nothing_of_the_candidates_counts_so_a_row_has_one_score_in_every_party(fusion):
+    options = {"score": "fused", "fusion": fusion, "normalise_checkpoints": True}
     whole = CLUESSelector(**options).score_examples(full_trace())
     part = {kind: values[::3] for kind, values in ROWS.items()}
     anchors = influence_trace(np.arange(NUM_ANCHORS), **ANCHORS, rates=RATES)
@@ -191,8 +211,10 @@ def test_a_trace_on_disk_gives_the_same_scores(tmp_path):
     anchors = trace.create_companion("anchors", ids=np.arange(NUM_ANCHORS), metric="influence")
     write(anchors, ANCHORS["dot"])
     for target, rows in ((trace, ROWS), (anchors, ANCHORS)):
-        for name in ("cosine", "loss"):
+        for name in BESIDE:
             write(target.create_companion(name, metric=name), rows[name])
+        once = target.create_companion("pairing", metric="pairing", num_checkpoints=1)
+        write(once, rows["pairing"])
         write(target.create_companion("num_labels", metric="num_labels"), rows["num_labels"][:, None])
     for score in ("dot", "cosine", "length_normalised", "fused"):
         selector = CLUESSelector(score=score, threshold="mean")
@@ -206,7 +228,12 @@ class TestRefusals:
         ("missing", "score", "how"),
         [
             ("cosine", "cosine", r"norms=True"),
-            ("cosine", "fused", r"norms=True"),
+            ("contrast_shuffled", "fused", r"for_selector=selector\).* or with contrast_datasets={'shuffled': ...}"),
+            (
+                "pairing",
+                "fused",
+                r"GradientTraceCallback\(..., for_selector=selector\).*pairing=4; or take score='dot'",
+            ),
             ("loss", "fused", r"GradientTraceCallback records 'loss' in every run"),
             ("num_labels", "length_normalised", r"GradientTraceCallback records 'num_labels' in every run"),
         ],
@@ -237,8 +264,8 @@ class TestRefusals:
     def test_unknown_learning_rates(self):
         trace = influence_trace(IDS, ROWS["dot"])
         with pytest.raises(ValueError, match=r"learning rate of checkpoint 0 is nan: pass weighting='uniform'"):
-            CLUESSelector(budget=3).select(trace)
-        assert len(CLUESSelector(budget=3, weighting="uniform").select(trace)) == 3
+            CLUESSelector(budget=3, score="dot").select(trace)
+        assert len(CLUESSelector(budget=3, score="dot", weighting="uniform").select(trace)) == 3
 
     def test_anchors_that_have_no_spread(self):
         anchors = {kind: np.ones_like(values) for kind, values in ANCHORS.items()}
@@ -264,9 +291,10 @@ class TestRefusals:
             {"detectors": "loss"},
             {"detectors": ["loss", "loss"]},
             {"combine": "max"},
-            {"weights": [1.0]},
-            {"weights": [1.0, -1.0]},
-            {"weights": [0.0, 0.0]},
+            {"weights": [1.0], "combine": "mean"},
+            {"weights": [1.0, -1.0, 1.0, 1.0], "combine": "mean"},
+            {"weights": [0.0] * 4, "combine": "mean"},
+            {"weights": [1.0] * 4},
             {"fusion": "sum"},
             {"loss_at": "first"},
         ],

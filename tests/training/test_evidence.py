@@ -42,8 +42,18 @@ def test_every_method_names_the_metric_it_reads() -> None:
     ("options", "wanted"),
     [
         (
-            {"selection_low_rank": 2, "selection_parameters": "first_layer"},
+            {"selection_low_rank": 2, "selection_parameters": "first_layer", "selection_score": "dot"},
             {"low_rank": 2, "parameters": "first_layer"},
+        ),
+        (
+            {"selection_seed": 5},
+            {
+                "norms": True,
+                "pairing": NUM_QUESTIONS,
+                "contrast_datasets": {
+                    kind: damaged(validation_rows(), kind, seed=5) for kind in ("shuffled", "truncated")
+                },
+            },
         ),
         (
             {"selection_group_column": "source", "selection_precondition": "adam", "selection_score": "cosine"},
@@ -167,7 +177,14 @@ def test_an_oracle_is_selected_by_hand() -> None:
             "Row 0 of validation_dataset is also training example 3",
         ),
         ({"anchor_dataset": make_dataset().select([4])}, "Row 0 of anchor_dataset is also training example 4"),
-        ({"validation_dataset": Dataset.from_dict({"question": ["w1"]})}, "of which SFTTrainer reads none"),
+        (
+            {"validation_dataset": Dataset.from_dict({"question": ["w1"]}), "selection_score": "dot"},
+            "of which SFTTrainer reads none",
+        ),
+        (
+            {"validation_dataset": Dataset.from_dict({"text": ["w1 w2"]})},
+            "needs columns 'prompt' and 'completion'.*Or select by gradients alone, with score='cosine' or 'dot'",
+        ),
         (
             {"selection_threshold": "f1", "anchor_dataset": anchor_rows()},
             "budget=0.5 and threshold='f1': pass the one or the other",
