@@ -97,9 +97,11 @@ def test_examples_of_the_help_parse(command: str, readers_folder: Path) -> None:
 
 
 def parse(command: str, args: list[str], folder: Path) -> None:
-    """Parse a command line as the command does; a YAML file it names stands empty but for the needed model."""
+    """Parse a command line as the command does; a YAML file it names is a recipe's, or nearly empty."""
     if "--config" in args:
-        (folder / args[args.index("--config") + 1]).write_text("output_dir: out\n")
+        name = args[args.index("--config") + 1]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text((ROOT / name).read_text() if (ROOT / name).exists() else "output_dir: out\n")
     parser = importlib.import_module(f"hf_datasel.cli.{command}").make_parser()
     asks_for_help = bool({"--help", "--help-all"} & set(args))
     assert (parser.parse(args) is None) == asks_for_help
