@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.benchmarks.clues_noise import corrupt, data, metrics, scores, summary
+from hf_datasel import Trace
+from recipes.benchmarks.clues_noise import cell, corrupt, data, lab, metrics, scores, summary
 from recipes.benchmarks.clues_noise.corrupt import KINDS, Row
 
 # Few distinct scores, so that ties are frequent.
@@ -171,17 +172,49 @@ def test_generated_skills_can_be_damaged_in_every_way():
         assert all(new.completion != old.completion for old, new in zip(rows, damaged, strict=True))
 
 
-def test_the_weakest_link_decides_and_the_anchors_set_the_scale():
-    anchors = np.arange(101.0)  # median 50, 16% quantile 16
-    first = scores.Score(np.array([50.0, 16.0, 84.0]), anchors)
-    second = scores.Score(np.array([0.5, 0.84, 0.16]), anchors / 100)
-    found = scores.weakest_link([first, second])
-    assert found.rows == pytest.approx([0.0, -1.0, -1.0])
-    assert found.anchors == pytest.approx((anchors - 50) / 34)
-    with pytest.raises(ValueError, match="all equal"):
-        scores.weakest_link([scores.Score(first.rows, np.ones(5))])
-    with pytest.raises(ValueError, match="needs the anchors' scores"):
-        scores.weakest_link([scores.Score(first.rows)])
+def make_trace(num_rows: int, seed: int, anchors: Trace | None = None) -> Trace:
+    rng = np.random.default_rng(seed)
+    names = ("cosine", "loss", "contrast_mismatched", "contrast_truncated", "contrast_shuffled")
+    tables = {name: rng.normal(size=(num_rows, 2)) for name in names}
+    tables |= {name: rng.uniform(1, 2, size=(num_rows, 1)) for name in ("ifd", "pairing")}
+    tables["num_labels"] = np.arange(1.0, num_rows + 1)[:, None] * np.ones(2)
+    companions = {name: Trace.from_arrays(range(num_rows), table, metric=name) for name, table in tables.items()}
+    return Trace.from_arrays(
+        range(num_rows),
+        rng.normal(size=(num_rows, 2)),
+        learning_rates=[2e-3, 1e-3],
+        metric="influence",
+        companions=companions if anchors is None else companions | {"anchors": anchors},
+    )
+
+
+def test_every_score_is_of_all_rows_and_the_worst_detector_decides():
+    trace = make_trace(20, 0, anchors=make_trace(40, 1))
+    kinds = np.array(["clean", "truncated"] * 10)
+    found = scores.all_scores(lab.Evidence(kinds, {"plain": trace}), seed=0)
+    assert set(scores.OF_LOSSES) < set(found)
+    for score in found.values():
+        assert score.rows.shape == (20,)
+        assert score.anchors is None or score.anchors.shape == (40,)
+    parts = []
+    for options in ({"detectors": (name,)} for name in scores.OF_LOSSES["weakest link"]["detectors"]):
+        parts.append(scores.score_trace(trace, options).rows)
+    assert found["weakest link"].rows == pytest.approx(np.min(parts, axis=0))
+    assert found["plain dot, learning-rate weights"].rows == pytest.approx(trace.values @ [2e-3, 1e-3], rel=1e-5)
+
+
+def test_rules_keep_what_they_say():
+    values = np.arange(10.0)
+    anchors = np.arange(100.0) / 10
+    score = scores.Score(values, anchors)
+    assert cell.keep(score, "ratio").sum() == round(cell.RATIO * 10)
+    assert cell.keep(score, "mean").tolist() == (values >= anchors.mean()).tolist()
+    assert cell.keep(score, "conformal").tolist() == (values >= np.sort(anchors)[9]).tolist()
+    assert cell.keep(score, "score").tolist() == (values >= anchors.mean() - anchors.std()).tolist()
+    judged = cell.judge(score, np.array(["truncated"] * 5 + ["clean"] * 5))
+    assert judged["auroc"] == {"all": 1.0, "truncated": 1.0}
+    assert judged["best_f1"] == 1.0
+    assert judged["rules"]["ratio"]["all"]["recall"] == 1.0
 
 
 def test_shares_of_the_oracles_gain():

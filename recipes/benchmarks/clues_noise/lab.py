@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from peft import LoraConfig
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -26,17 +25,15 @@ from recipes.benchmarks.clues_noise.model import (
     apply_adapter,
     to_dataset,
     to_tokens,
-    without_question,
 )
 
 NUM_STEPS, BATCH_SIZE, LEARNING_RATE, RANK = 20, 8, 3e-3, 8
 CHECKPOINTS, MANY_CHECKPOINTS = (0.5, 0.9), (0.2, 0.4, 0.6, 0.8, 1.0)
-NUM_OTHER_QUESTIONS = 4
 CONTRASTS = ("mismatched", "truncated", "shuffled")  # damage done to validation rows on purpose
 
 # Options of GradientTraceCallback; "contrasts" names the damage that the validation rows are held against.
 RECORDINGS: dict[str, dict[str, Any]] = {
-    "plain": {"norms": True, "contrasts": CONTRASTS},
+    "plain": {"norms": True, "contrasts": CONTRASTS, "ifd": True, "pairing": 4},
     "last_layer": {"norms": True, "parameters": "last_layer", "contrasts": CONTRASTS},
     "adam": {"norms": True, "precondition": "adam", "contrasts": CONTRASTS},
     "five checkpoints": {"norms": True, "checkpoint_fractions": MANY_CHECKPOINTS},
@@ -54,18 +51,11 @@ class Evidence:
     Args:
         kinds: of the rows, `[n]`.
         traces: by recording; ids 0 .. n - 1 are the rows in order.
-        own, alone, others: mean losses of the answers after their own question, after none, and after
-            `NUM_OTHER_QUESTIONS` others `[K, n]`, under the base model; each for ("rows", "anchors").
-        num_labels: tokens of the answers, for the same two.
         ifd, datainf: by the trained model, where recorded.
     """
 
     kinds: NDArray[np.str_]
     traces: dict[str, Trace] = field(default_factory=dict)
-    own: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    alone: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    others: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    num_labels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     ifd: Trace | None = None
     datainf: Trace | None = None
 
@@ -132,8 +122,6 @@ class Lab:
             baselines: also IFD and DataInf of the trained model.
         """
         evidence = Evidence(np.array([row.kind for row in rows]))
-        for name, part in (("rows", rows), ("anchors", anchors)):
-            self._pairing_losses(evidence, name, part, validation)
         shutil.rmtree(self.directory, ignore_errors=True)
         dataset = add_example_ids(to_dataset(rows, self.tokenizer))
         with self._training.trainer(dataset, self._start, self.directory / "training") as trainer:
@@ -185,24 +173,3 @@ class Lab:
             for party in parties
             for bad in corrupt([row for row in rows if row.party == party], 1.0, [kind], [], rng)
         ]
-
-    @torch.no_grad()
-    def _pairing_losses(self, evidence: Evidence, name: str, rows: Sequence[Row], validation: Sequence[Row]) -> None:
-        examples = to_tokens(rows, self.tokenizer)
-        evidence.own[name], evidence.num_labels[name] = answer_losses(self.model, examples)
-        answers = [without_question(example) for example in examples]
-        evidence.alone[name] = answer_losses(self.model, answers)[0]
-        questions = [
-            (row.party, ids[: len(ids) - len(without_question((ids, labels))[0])])
-            for row, (ids, labels) in zip(validation, to_tokens(validation, self.tokenizer), strict=True)
-        ]
-        rng = np.random.default_rng(self.seed)
-        swapped = []
-        for _ in range(NUM_OTHER_QUESTIONS):
-            drawn = []
-            for row, (ids, labels) in zip(rows, answers, strict=True):
-                others = [question for party, question in questions if party == row.party]
-                question = others[rng.integers(len(others))]
-                drawn.append(([*question, *ids], [-100] * len(question) + labels))
-            swapped.append(answer_losses(self.model, drawn)[0])
-        evidence.others[name] = np.stack(swapped)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -112,7 +113,8 @@ def main() -> None:
         "seeds": options.seeds,
         **summarise(cells),
     }
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda found: " ".join(found[0].split()), json.dumps(content, indent=1))
+    options.output.write_text(text + "\n")  # what holds nothing nested stands on one line
     print(f"wrote {options.output}")
 
 

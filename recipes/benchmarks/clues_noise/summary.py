@@ -41,6 +41,14 @@ def detection(cells: Cells) -> dict[str, Any]:
                 party: interval([cell["clients"][party][name]["auroc"]["all"] for cell in cells])["mean"]
                 for party in cells[0]["clients"]
             },
+            "conformal_f1_by_client": {
+                party: interval([cell["clients"][party][name]["rules"]["conformal"]["all"]["f1"] for cell in cells])[
+                    "mean"
+                ]
+                for party in cells[0]["clients"]
+            }
+            if "conformal" in example["rules"]
+            else None,
             "best_f1": over(cells, name, lambda one: one["best_f1"]),
             "rules": {
                 rule: {
