@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 import ctypes
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,11 @@ import torch
 from common import summary, timed
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from recording import Lane
-from transformers import Trainer
+from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from workload import SPECIAL, common_arguments, llama, quiet, tokenizer
 
-from hf_datasel import add_example_ids
+from hf_datasel import GradientTraceCallback, add_example_ids
 
 HIDDEN, VOCABULARY, LENGTH, BATCH = 256, 4096, 128, 16
 TARGETS = {
@@ -79,14 +79,11 @@ def token_rows(num_rows: int, fill: float = 1.0, seed: int = 0, vocabulary: int 
     return add_example_ids(Dataset.from_dict({"input_ids": tokens, "labels": tokens}))
 
 
-def make_trainer(
-    folder: Path, model: Any, rows: Dataset, *, like: Trainer | None = None, **options: Any
-) -> SFTTrainer:
-    """An SFTTrainer of those rows; it shares the optimizer of the trainer `like`, whose model it is given."""
+def make_trainer(folder: Path, model: Any, rows: Dataset, **options: Any) -> SFTTrainer:
+    """An SFTTrainer of those rows."""
     settings = {"per_device_train_batch_size": BATCH, "max_length": LENGTH, **options}
     return SFTTrainer(
         model,
-        optimizers=(None if like is None else like.create_optimizer(), None),
         args=SFTConfig(**common_arguments(folder, **settings)),
         train_dataset=rows,
         processing_class=tokenizer(VOCABULARY),
@@ -116,24 +113,92 @@ def forward_backward(model: Any, batches: list[dict[str, torch.Tensor]]) -> Call
     return work
 
 
-def in_turns(trainers: Mapping[str, Trainer], num_steps: int, steps_of_a_block: int) -> dict[str, np.ndarray]:
-    """Train all, one step each in turns, and return the CPU seconds of each one's blocks; the first is left out.
+class Switchboard(TrainerCallback):
+    """Time the steps of one training, each in one of several variants that are switched on and off around it.
 
-    The order is drawn anew for every step, because who went before leaves the caches in a state of its own. A step
-    lasts from the end of the trainer's last one, so what its callbacks do is counted.
+    One trainer, one thread and one model: two trainers that do the same, in threads of their own, differ by up to
+    15% for as long as they live (where their buffers lie in memory), and far more than what is measured here. The
+    variants come once in every block, in a random order, so that a ratio compares neighbours in time.
+
+    Args:
+        variants: what puts each into place, and what is to be done at its step's end, inside the time.
+        num_blocks: that are timed; one more warms up.
     """
-    rng = np.random.default_rng(0)
-    lanes = {name: Lane(trainer) for name, trainer in trainers.items()}
-    for lane in lanes.values():
-        lane.start()
-    names = list(lanes)
-    for _ in range(num_steps):
-        for number in rng.permutation(len(names)):
-            lanes[names[number]].turns.run_step()
-    for lane in lanes.values():
-        lane.turns.finish()
-        lane.join()
-    return {name: lane.blocks(steps_of_a_block) for name, lane in lanes.items()}
+
+    def __init__(self, variants: Mapping[str, tuple[Callable[[], None], Callable[[], None]]], num_blocks: int) -> None:
+        rng = np.random.default_rng(0)
+        self._variants = variants
+        names = list(variants)
+        self._plan = [names[k] for _ in range(num_blocks + 1) for k in rng.permutation(len(names))]
+        self._seconds: list[float] = []
+        self._start = 0.0
+
+    @property
+    def num_steps(self) -> int:
+        """Of the training."""
+        return len(self._plan)
+
+    def seconds(self) -> dict[str, list[float]]:
+        """CPU seconds of each variant, a block after another."""
+        kept = list(zip(self._plan, self._seconds, strict=True))[len(self._variants) :]
+        return {name: [seconds for which, seconds in kept if which == name] for name in self._variants}
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._variants[self._plan[state.global_step]][0]()
+        self._start = time.thread_time()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._variants[self._plan[state.global_step - 1]][1]()
+        self._seconds.append(time.thread_time() - self._start)
+
+
+class Scoring:
+    """An in-run recording whose parts can be switched: nothing, hooks without a direction, and directions.
+
+    Args:
+        callback: added to the trainer, in `in_run` mode.
+        ranks: of the directions, by name; None for exact.
+    """
+
+    def __init__(self, callback: GradientTraceCallback, ranks: Mapping[str, int | None]) -> None:
+        self._recorder: Any = callback.recorder
+        self._ranks = ranks
+        self._directions: dict[str, Any] = {}
+        self._when = self._recorder._tap._when
+
+    def plain(self) -> None:
+        """No hook on the model."""
+        self._recorder._tap.capture.detach()
+        self._recorder._tap._when = lambda: None
+
+    def unscored(self) -> None:
+        """Hooks on the model, and a step that is not to be scored."""
+        self._attach()
+        self._recorder._tap._when = lambda: None
+
+    def scored(self, name: str) -> None:
+        """Hooks on the model, and a direction."""
+        self._attach()
+        if not self._directions:
+            means = {key: part.gradients for key, part in self._recorder._measure.directions.items()}
+            influence = self._recorder._influence
+            for which, rank in self._ranks.items():
+                influence.options = replace(influence.options, low_rank=rank)
+                self._directions[which] = influence.make_directions(means)
+        self._recorder._measure.directions = self._directions[name]
+        self._recorder._tap._when = self._when
+
+    def flush(self) -> None:
+        """Write the records: a training does it where it logs, every ten steps by default; here every step does."""
+        self._recorder._flush()
+
+    def _attach(self) -> None:
+        self._recorder._tap.capture.detach()
+        self._recorder._tap.capture.attach()
+
+
+def nothing() -> None:
+    """Of a plain step's end."""
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[str, list[float]]:

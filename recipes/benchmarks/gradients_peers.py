@@ -1,8 +1,8 @@
 """Per-example gradients beside bergson's, in one run: its Trainer callback in training, and its scorer in sweeps.
 
 Run it with an interpreter that has bergson installed beside hf_datasel (`pip install bergson==2.5.1`): everything is
-timed in one process and one thread, in CPU time, in turns. In training, three fresh copies of every model are timed,
-because where a model lies in memory can make some percent. In sweeps all share one model.
+timed in one process, one thread and on one model, in CPU time. In training the steps of one run are plain, scored by
+us, or collected by bergson's callback, in a random order within blocks that hold each once.
 
     python recipes/benchmarks/gradients_peers.py --text gsm8k_train.jsonl
 """
@@ -10,7 +10,6 @@ because where a model lies in memory can make some percent. In sweeps all share 
 from __future__ import annotations
 
 import argparse
-import copy
 import re
 import tempfile
 from collections.abc import Callable
@@ -21,73 +20,90 @@ from typing import Any
 import numpy as np
 import peers
 import torch
-from common import print_table, summary, write_result
+from common import print_table, write_result
 from gradient_workload import (
     BATCH,
     HIDDEN,
     LENGTH,
     NAMES,
     VOCABULARY,
+    Scoring,
+    Switchboard,
     forward_backward,
-    in_turns,
     interleaved,
     make_model,
     make_trainer,
+    nothing,
     padded_batches,
     ratio,
     steady,
 )
 from gradients import one_by_one
 from text_rows import Chunks, pretrained
+from transformers import PrinterCallback
 from workload import PACKAGES
 
 from hf_datasel import GradientTraceCallback
 from hf_datasel.training.influence.engine import Influence, InfluenceOptions
 from hf_datasel.training.influence.frame import ALL
 
+RANK = 8
 CALLBACKS = {
     "exact": "hf_datasel in_run, all parameters, exact",
-    "low_rank": "hf_datasel in_run, all parameters, rank {}",
+    "low_rank": f"hf_datasel in_run, all parameters, rank {RANK}",
     "bergson": "bergson callback, raw gradients",
     "bergson_adam": "bergson callback, its defaults (divided by Adam's moments)",
 }
 SWEEPS = {
     "exact": "hf_datasel sweep, all parameters, exact",
-    "low_rank": "hf_datasel sweep, all parameters, rank {}",
+    "low_rank": f"hf_datasel sweep, all parameters, rank {RANK}",
     "same": "hf_datasel sweep of the parameters bergson covers, exact",
     "bergson": "bergson scorer of one query",
     "bergson_tokens": "bergson scorer of one query, token by token",
     "one_by_one": "a forward and backward for each example",
 }
-RANK = 8
 KINDS = ("full", "lora_qv", "lora_linears")
-PLAIN_STEP, PLAIN_PASS = "the same training, nothing recorded", "plain forward + backward, batches of 16"
+PLAIN_STEP, PLAIN_PASS = "a plain step of the same training", "plain forward + backward, batches of 16"
 
 
-def train(kind: str, chunks: Chunks, base: dict[str, torch.Tensor], args: Any, folder: Path) -> dict[str, np.ndarray]:
-    """CPU seconds of blocks of steps, of each callback and of a plain trainer, each on a model of its own."""
-    first, num_steps = make_model(kind, base), (args.blocks + 1) * args.steps
+def train(kind: str, chunks: Chunks, base: dict[str, torch.Tensor], args: Any, folder: Path) -> dict[str, list[float]]:
+    """CPU seconds of plain steps, of steps that we score, and of steps from which bergson collects."""
+    num_steps = (args.blocks + 1) * (len(CALLBACKS) + 1)
     rows, validation = chunks.rows(num_steps * BATCH, "train"), chunks.rows(64, "validation")
-    trainers = {}
-    for name in [*CALLBACKS, "plain"]:
-        settings = {"num_train_epochs": 1, "logging_steps": args.steps, "learning_rate": 1e-5}
-        trainer = make_trainer(folder / name, copy.deepcopy(first), rows, **settings)
-        if name.startswith("bergson"):
-            peers.add_callback(trainer, folder / name / "gradients", use_optimizer_state=name == "bergson_adam")
-        elif name != "plain":
-            rank = RANK if name == "low_rank" else None
-            trainer.add_callback(
-                GradientTraceCallback(
-                    trainer,
-                    folder / name / "trace",
-                    mode="in_run",
-                    validation_dataset=validation,
-                    num_checkpoints=1,
-                    low_rank=rank,
-                )
-            )
-        trainers[name] = trainer
-    return in_turns(trainers, num_steps, args.steps)
+    trainer = make_trainer(folder, make_model(kind, base), rows, num_train_epochs=1, logging_steps=1000)
+    trainer.remove_callback(PrinterCallback)
+    callback = GradientTraceCallback(
+        trainer, folder / "trace", mode="in_run", validation_dataset=validation, num_checkpoints=1
+    )
+    trainer.add_callback(callback)
+    collecting = peers.Collecting(trainer, folder / "gradients")  # after ours, which reads the collator: it changes it
+    scoring = Scoring(callback, {"exact": None, "low_rank": RANK})
+
+    def plain() -> None:
+        scoring.plain()
+        collecting.off()
+
+    def score(name: str) -> None:
+        scoring.scored(name)
+        collecting.off()
+
+    def collect(use_optimizer_state: bool) -> None:
+        scoring.plain()
+        collecting.on(use_optimizer_state)
+
+    board = Switchboard(
+        {
+            "exact": (lambda: score("exact"), scoring.flush),
+            "low_rank": (lambda: score("low_rank"), scoring.flush),
+            "bergson": (lambda: collect(False), nothing),
+            "bergson_adam": (lambda: collect(True), nothing),
+            "plain": (plain, nothing),
+        },
+        args.blocks,
+    )
+    trainer.add_callback(board)
+    trainer.train()
+    return board.seconds()
 
 
 @contextmanager
@@ -140,9 +156,7 @@ def main() -> None:
     """Measure, print a table and write the result."""
     parser = argparse.ArgumentParser(description="Per-example gradients beside bergson's, as paired ratios.")
     parser.add_argument("--text", type=Path, required=True)
-    parser.add_argument("--blocks", type=int, default=4, help="of a copy that are timed; one more warms up")
-    parser.add_argument("--steps", type=int, default=2, help="of a block")
-    parser.add_argument("--copies", type=int, default=3, help="of every model in training")
+    parser.add_argument("--blocks", type=int, default=16, help="of a step of each kind that are timed")
     parser.add_argument("--rounds", type=int, default=10, help="of sweeps")
     parser.add_argument("--rows", type=int, default=32, help="of a sweep")
     parser.add_argument("--pretraining", type=int, default=120, help="steps before")
@@ -155,29 +169,24 @@ def main() -> None:
     chunks = Chunks(args.text, VOCABULARY, LENGTH)
     base = pretrained(make_model("full"), chunks, args.pretraining, BATCH, args.cache)
     settings = {"hidden_size": HIDDEN, "num_layers": 6, "vocabulary": VOCABULARY, "length": LENGTH, "batch": BATCH}
-    settings |= {"text": args.text.stem, "num_copies": args.copies, "num_rows_of_a_sweep": args.rows, "seed": 0}
+    settings |= {"text": args.text.stem, "num_rows_of_a_sweep": args.rows, "seed": 0}
     settings |= {"threads": 1, "clock": "thread_time"}
     result: dict[str, Any] = {"settings": settings}
     for kind in args.kinds:
         size = f"{NAMES[kind]}, Llama {HIDDEN} x 6"
-        pairs: dict[str, list[float]] = {name: [] for name in CALLBACKS}
-        for number in range(args.copies):
-            with tempfile.TemporaryDirectory() as folder:
-                found = train(kind, chunks, base, args, Path(folder) / str(number))
-            for name in CALLBACKS:
-                pairs[name] += (found[name] / found["plain"]).tolist()
+        with tempfile.TemporaryDirectory() as folder:
+            steps = train(kind, chunks, base, args, Path(folder))
         for name, what in CALLBACKS.items():
-            measured = f"{what.format(RANK)}; {size}"
-            result[f"train_{name}_{kind}"] = {"measured": measured, "reference": PLAIN_STEP, **summary(pairs[name])}
-        for ours, theirs in (("low_rank", "bergson"), ("exact", "bergson_adam"), ("exact", "bergson")):
-            beside = [first / second for first, second in zip(pairs[ours], pairs[theirs], strict=True)]
-            entry = {"measured": f"{CALLBACKS[ours].format(RANK)}; {size}", "reference": CALLBACKS[theirs]}
-            result[f"train_{ours}_over_{theirs}_{kind}"] = {**entry, **summary(beside)}
+            result[f"train_{name}_{kind}"] = ratio(steps, name, "plain", f"{what}; {size}", PLAIN_STEP)
+        for ours, theirs in (("low_rank", "bergson"), ("exact", "bergson"), ("exact", "bergson_adam")):
+            result[f"train_{ours}_over_{theirs}_{kind}"] = ratio(
+                steps, ours, theirs, f"{CALLBACKS[ours]}; {size}", CALLBACKS[theirs]
+            )
         with tempfile.TemporaryDirectory() as folder:
             seconds, checks = sweeps(kind, chunks, base, args, Path(folder))
         result[f"checks_{kind}"] = checks
         for name, what in SWEEPS.items():
-            result[f"sweep_{name}_{kind}"] = ratio(seconds, name, "plain", f"{what.format(RANK)}; {size}", PLAIN_PASS)
+            result[f"sweep_{name}_{kind}"] = ratio(seconds, name, "plain", f"{what}; {size}", PLAIN_PASS)
         for ours, theirs in (("exact", "bergson"), ("same", "bergson"), ("exact", "bergson_tokens")):
             result[f"sweep_{ours}_over_{theirs}_{kind}"] = ratio(
                 seconds, ours, theirs, f"{SWEEPS[ours]}; {size}", SWEEPS[theirs]

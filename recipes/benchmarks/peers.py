@@ -31,10 +31,31 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def add_callback(trainer: Trainer, folder: Path, use_optimizer_state: bool) -> None:
-    """bergson's callback with its defaults: every example's gradients, projected, go to a file."""
-    prepare_for_gradient_collection(trainer)
-    trainer.add_callback(GradientCollectorCallback(folder, use_optimizer_state=use_optimizer_state))
+class Collecting:
+    """bergson's callback with its defaults (every example's gradients, projected, go to a file), on and off.
+
+    Args:
+        trainer: it is added to.
+        folder: of its files.
+    """
+
+    def __init__(self, trainer: Trainer, folder: Path) -> None:
+        prepare_for_gradient_collection(trainer)
+        self._callback = GradientCollectorCallback(folder)
+        trainer.add_callback(self._callback)
+
+    def on(self, use_optimizer_state: bool) -> None:
+        """Its hooks are on the model; without the optimizer's state, what was read before is forgotten."""
+        self.off()
+        self._callback.use_optimizer_state = use_optimizer_state
+        if not use_optimizer_state:
+            self._callback.collector.processor.normalizers = {}
+        self._callback.collector.__enter__()
+
+    def off(self) -> None:
+        """Its hooks are off the model, and nothing is read from the optimizer."""
+        self._callback.use_optimizer_state = False
+        self._callback.collector.__exit__(None, None, None)
 
 
 def covered(model: Any) -> tuple[Any, set[str] | None, dict[str, str]]:

@@ -83,10 +83,41 @@ def benchmarks() -> str:
     return as_markdown([["measured", "on", "result", "against", "95% interval"], *rows])
 
 
+SHOWN = {  # of benchmarks with more ratios than a reader wants
+    "gradients": (
+        "exact_full",
+        "exact_lora_qv",
+        "low_rank_full",
+        "norms_full",
+        "exact_full_61_percent_filled",
+        "exact_lora_qv_61_percent_filled",
+        "one_by_one_full",
+        "one_by_one_lora_qv",
+    ),
+    "gradients_in_run": (
+        "exact_full",
+        "low_rank_full",
+        "every_4_full",
+        "exact_lora_qv",
+        "exact_lora_linears",
+        "null_full",
+    ),
+    "gradients_peers": (
+        "train_low_rank_over_bergson_full",
+        "train_exact_over_bergson_full",
+        "train_exact_over_bergson_lora_qv",
+        "sweep_exact_over_bergson_full",
+        "sweep_same_over_bergson_full",
+        "sweep_exact_over_bergson_lora_qv",
+    ),
+}
+
+
 def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
     name, rows = result["benchmark"], []
+    shown = SHOWN.get(name)
     for key, value in result.items():
-        if isinstance(value, dict) and "median" in value:
+        if isinstance(value, dict) and "median" in value and (shown is None or key in shown):
             low, high = value["interval"]
             size = " x ".join(f"{side:,}" for side in value.get("shape", []))
             what = value.get("measured", f"{name}: {key}")
@@ -99,6 +130,16 @@ def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
         size = " x ".join(f"{side:,}" for side in result["settings"]["shape"])
         trace, array = (f"{result['growth_bytes'][which] / 1e6:.0f} MB" for which in ("trace", "array"))
         rows.append(["growth of resident memory, Trace.write_column", size, trace, f"one array: {array}", ""])
+    if name == "gradients_in_run":
+        scores = result["scores_full"]
+        what = f"Spearman's correlation of scores, direction of rank {scores['rank']}"
+        rows.append([what, f"{scores['num_examples']:,} rows", f"{scores['spearman']:.4f}", "the exact direction", ""])
+    if name == "gradients_memory":
+        for row in result["peaks"]:
+            if row["checkpointing"] == "non-reentrant checkpointing":
+                extra, plain = row["extra_bytes"]["exact"] / 1e6, row["plain_peak_bytes"] / 1e6
+                what = f"extra memory of an in-run scored step, {row['checkpointing']}"
+                rows.append([what, row["parameters"], f"{extra:.2f} MB", f"the plain step's peak: {plain:.0f} MB", ""])
     if name == "in_run_agreement":
         summary, setting = result["summary"], result["setting"]
         rand, twice = (f"{summary[which]['mean']:.2f}" for which in ("rand_probe_in_run", "rand_probe_probe"))
