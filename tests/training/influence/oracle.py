@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,8 +173,3 @@ def datainf(train: Sequence[Gradient], direction: Gradient) -> list[float]:
         for k, g in enumerate(layer):
             scores[k] -= float((h * g).sum())
     return scores
-
-
-def on_model(model: torch.nn.Module, rows: list[Tokens]) -> Callable[[], list[Example]]:
-    """The oracle of some rows under a model, to be asked at any moment of a training."""
-    return lambda: examples(model, rows)
