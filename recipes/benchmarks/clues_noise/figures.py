@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_datasel.report.figure import BLUE, GREY, LARGE, NORMAL, ORANGE, SMALL, new_figure, save_figure, tidy
+from hf_datasel.report.figure import BLUE, GREEN, GREY, LARGE, NORMAL, ORANGE, SMALL, new_figure, save_figure, tidy
 
 HERE = Path(__file__).parent
 WORLD = "medquad"
@@ -33,9 +33,17 @@ KINDS = ("mismatched", "truncated", "shuffled", "foreign", "all")
 CURVES = {
     "weakest link": ("conformal", "weakest link", BLUE),
     "plain cosine": ("conformal", "CLUES, cosine", ORANGE),
+    "IFD of the base, low is good": ("conformal", "IFD, low is good", GREEN),
     "perplexity": ("conformal", "perplexity", GREY),
 }
-SHARES = {"mixed-20": 0.2, "mixed-50": 0.5, "mixed-80": 0.8}
+PATTERNS = {
+    "mixed-20": "20%",
+    "mixed-50": "50%",
+    "mixed-80": "80%",
+    "uneven": "uneven",
+    "mismatched-50": "50%,\nmismatched",
+}
+ARMS = ("base", "mixed", "oracle")  # in this order; selections after them
 
 
 def detection_picture(result: dict[str, Any], path: Path) -> None:
@@ -73,36 +81,38 @@ def selection_picture(result: dict[str, Any], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     rows = _draw_f1(left, patterns)
     held_out = patterns["mixed-50"]["held_out"]
-    for place, (arm, found) in enumerate(held_out.items()):
-        values = found["loss"]["per_seed"]
-        right.plot(values, [place] * len(values), "o", color=GREY, markersize=3)
-        right.plot(found["loss"]["mean"], place, "D", color=BLUE, markersize=5)
-        rows += [(arm, "held-out loss", seed, value) for seed, value in enumerate(values)]
-    right.set_yticks(range(len(held_out)), list(held_out), fontsize=SMALL)
+    for place, arm in enumerate([*ARMS, *sorted(set(held_out) - set(ARMS))]):
+        found = held_out[arm]
+        values = found["minus_oracle"]["per_seed"]
+        right.plot(values, [place] * len(values), "o", color=GREY, markersize=4)
+        right.plot(found["minus_oracle"]["mean"], place, "D", color=BLUE, markersize=5)
+        rows += [(arm, "held-out loss less the oracle's", seed, value) for seed, value in enumerate(values)]
+    right.set_yticks(range(len(held_out)), [*ARMS, *sorted(set(held_out) - set(ARMS))], fontsize=SMALL)
     right.invert_yaxis()
-    right.set_xlabel("loss of test answers, nats a token (seeds, and their mean)", fontsize=NORMAL)
-    right.set_title("Merged model, half damaged", fontsize=LARGE, loc="left")
+    right.axvline(0, color="black", linewidth=0.8)
+    right.set_xlabel("test loss less the oracle's, nats a token", fontsize=NORMAL)
+    right.set_title("Merged model, 50% damaged", fontsize=LARGE, loc="left")
     tidy(right, grid=False)
-    save_figure(figure, path, ("name", "measure", "share_or_seed", "value"), rows)
+    save_figure(figure, path, ("name", "measure", "seed", "value"), rows)
 
 
 def _draw_f1(axes: Axes, patterns: dict[str, Any]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
-    shown = {pattern: share for pattern, share in SHARES.items() if pattern in patterns}
-    for name, (rule, label, colour) in CURVES.items():
+    shown = {pattern: label for pattern, label in PATTERNS.items() if pattern in patterns}
+    width = 0.8 / len(CURVES)
+    for k, (name, (rule, label, colour)) in enumerate(CURVES.items()):
         measured = [patterns[pattern]["detection"][name]["f1"][rule] for pattern in shown]
-        means = [one["mean"] for one in measured]
-        axes.plot(list(shown.values()), means, "o-", color=colour, label=label)
-        for share, one in zip(shown.values(), measured, strict=True):
-            axes.plot([share] * len(one["per_seed"]), one["per_seed"], ".", color=colour, markersize=3)
-        rows += [(name, "f1", share, mean) for share, mean in zip(shown.values(), means, strict=True)]
-    everything = [2 * (1 - share) / (2 - share) for share in shown.values()]
-    axes.plot(list(shown.values()), everything, "--", color="black", linewidth=0.8, label="keep everything")
-    axes.set_xlabel("share of damaged rows, four kinds", fontsize=NORMAL)
+        places = [place + (k - (len(CURVES) - 1) / 2) * width for place in range(len(shown))]
+        axes.bar(places, [one["mean"] for one in measured], width, color=colour, label=label)
+        for place, one in zip(places, measured, strict=True):
+            axes.plot([place] * len(one["per_seed"]), one["per_seed"], ".", color="black", markersize=3)
+        rows += [(name, f"f1, {pattern}", "mean", one["mean"]) for pattern, one in zip(shown, measured, strict=True)]
+    axes.set_xticks(range(len(shown)), list(shown.values()), fontsize=SMALL)
+    axes.set_xlabel("share of damaged rows; four kinds, or mismatched alone", fontsize=NORMAL)
     axes.set_ylabel("F1 of the rows kept", fontsize=NORMAL)
     axes.set_ylim(0, 1)
     axes.set_title("Conformal threshold, 60 anchors", fontsize=LARGE, loc="left")
-    axes.legend(fontsize=SMALL, frameon=False)
+    axes.legend(fontsize=SMALL, frameon=True, loc="lower left")
     tidy(axes)
     return rows
 
