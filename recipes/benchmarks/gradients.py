@@ -47,7 +47,9 @@ SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "norms": ("score-only sweep with norms (cosine)", {"norms": True}),
 }
 PLAIN = "plain forward + backward, batches of 16"
-FILLS = {"": (1.0, 1), "_61_percent_filled": (0.56, 2)}  # mean over the greatest length, and times as many rows
+# Mean over the greatest length, rows over those asked for, and tokens of a sweep's batch: from a pool of thousands a
+# batch of any size holds rows of one length; from these few only a small one does.
+FILLS = {"": (1.0, 1, BATCH * LENGTH), "_61_percent_filled": (0.56, 2, 4 * LENGTH)}
 
 
 def one_by_one(model: Any, rows: Any, direction: dict[str, torch.Tensor]) -> Callable[[], list[float]]:
@@ -66,7 +68,9 @@ def one_by_one(model: Any, rows: Any, direction: dict[str, torch.Tensor]) -> Cal
     return work
 
 
-def works(kind: str, fill: float, num_rows: int, folder: Path) -> tuple[dict[str, Callable[[], object]], dict]:
+def works(
+    kind: str, fill: float, num_rows: int, tokens_per_batch: int, folder: Path
+) -> tuple[dict[str, Callable[[], object]], dict]:
     """The sweeps and their references on one model and one set of rows, and how far their scores are apart."""
     model = make_model(kind)
     rows = token_rows(num_rows, fill)
@@ -78,7 +82,7 @@ def works(kind: str, fill: float, num_rows: int, folder: Path) -> tuple[dict[str
     for name, (_, options) in SWEEPS.items():
         validation = token_rows(32, seed=1)
         engine = Influence(
-            trainer, trainer.train_dataset, validation, {}, None, InfluenceOptions(**options), BATCH * LENGTH
+            trainer, trainer.train_dataset, validation, {}, None, InfluenceOptions(**options), tokens_per_batch
         )
         directions = engine.directions()
         exact = directions[ALL] if exact is None else exact
@@ -102,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--rows", type=int, default=32, help="that fill a batch; twice as many where they do not")
     parser.add_argument("--kinds", nargs="*", default=["full", "lora_qv"])
+    parser.add_argument("--fills", nargs="*", default=list(FILLS))
     parser.add_argument("--dry", action="store_true", help="write nothing")
     args = parser.parse_args()
     steady()
@@ -109,9 +114,10 @@ def main() -> None:
     settings |= {"num_rows": args.rows, "rank": RANK, "seed": 0, "threads": 1, "clock": "thread_time"}
     result: dict[str, Any] = {"settings": settings, "checks": {}}
     for kind in args.kinds:
-        for suffix, (fill, times) in FILLS.items():
+        for suffix in args.fills:
+            fill, times, tokens_per_batch = FILLS[suffix]
             with tempfile.TemporaryDirectory() as folder:
-                todo, checks = works(kind, fill, times * args.rows, Path(folder))
+                todo, checks = works(kind, fill, times * args.rows, tokens_per_batch, Path(folder))
             result["checks"][kind + suffix] = checks
             seconds = interleaved(todo, args.rounds)
             size = f"{NAMES[kind]}, Llama {HIDDEN} x 6, {checks['fill']:.0%} filled"
