@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hf_datasel.functional.thresholds import find_threshold
 from recipes.benchmarks.clues_noise.corrupt import CLEAN, KINDS, Row, corrupt
 from recipes.benchmarks.clues_noise.data import Roles, World, deal
-from recipes.benchmarks.clues_noise.lab import BATCH_SIZE, RECORDINGS, Lab
+from recipes.benchmarks.clues_noise.lab import BATCH_SIZE, Lab
 from recipes.benchmarks.clues_noise.metrics import best_f1, per_kind
 from recipes.benchmarks.clues_noise.scores import Score, all_scores
 
@@ -19,6 +19,8 @@ ALPHA = 0.1  # of the conformal threshold
 RATIO, SCORE_CUT = 0.6, -1.0  # the fixed ratio of the paper's baselines; a fixed score, in anchors' deviations
 RULES = ("mean", "conformal", "f1")
 MAIN_RECORDINGS = ("plain",)
+# Without "official", whose formula is not linear in a row's gradient: it took minutes a client here.
+ABLATION_RECORDINGS = ("plain", "adam", "first_layer", "last_layer", "qv", "five checkpoints")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ PATTERNS = {
     "mismatched-50": Pattern((0.5,) * 5, ("mismatched",), baselines=True),
     "mixed-50": Pattern((0.5,) * 5, baselines=True, trains=True),
     "uneven": Pattern((0.8, 0.2, 0.1, 0.5, 0.3)),
-    "ablation": Pattern((0.5,) * 5, recordings=tuple(RECORDINGS), baselines=True),
+    "ablation": Pattern((0.5,) * 5, recordings=ABLATION_RECORDINGS),
     "mixed-80": Pattern((0.8,) * 5),
     "mixed-20": Pattern((0.2,) * 5),
 }
