@@ -137,7 +137,8 @@ def lower_half(scores: NDArray[np.float64]) -> tuple[float, float]:
     """Median, and the distance from it down to the 16% quantile: one standard deviation of a normal distribution.
 
     Example:
-        >>> lower_half(np.array([0.0, 1.0, 2.0, 3.0, 100.0]))
+        >>> median, distance = lower_half(np.array([0.0, 1.0, 2.0, 3.0, 100.0]))
+        >>> median, round(distance, 2)
         (2.0, 1.36)
     """
     low, middle = np.quantile(scores, [LOWER, 0.5])

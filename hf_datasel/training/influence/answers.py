@@ -17,6 +17,7 @@ from hf_datasel.training.probe import Probe
 
 NUM_QUESTIONS = 4  # other questions that pairing asks, where nothing else is said
 MAX_DRAWS = 20
+FLOOR = 1e-6  # nats: a loss that float32 rounds to 0 has no logarithm
 
 
 class AnswerProbes:
@@ -63,13 +64,16 @@ class AnswerProbes:
         """``ifd``, low where the question explains the answer, and with other questions ``pairing``, high there.
 
         ``ifd = NLL(answer | question) / NLL(answer)`` and ``pairing = log((mean_k NLL(answer | question_k) +
-        NLL(answer)) / 2) - log NLL(answer | question)``, float32 ``[N]``; NaN where an answer alone has no loss.
+        NLL(answer)) / 2) - log NLL(answer | question)``, float32 ``[N]``. An answer of one token has no loss alone:
+        its IFD is NaN, and its pairing is taken from the other questions.
         """
         own, alone = self._own.sweep("Answers to their questions"), self._alone.sweep("Answers alone")
         found = {"ifd": own / alone}
         if self._others:
             others = [probe.sweep("Answers to other questions").astype(np.float64) for probe in self._others]
-            found["pairing"] = (np.log((np.mean(others, axis=0) + alone) / 2) - np.log(own)).astype(np.float32)
+            asked = np.mean(others, axis=0)
+            other = np.where(np.isnan(alone), asked, (asked + alone) / 2)
+            found["pairing"] = (np.log(np.maximum(other, FLOOR)) - np.log(np.maximum(own, FLOOR))).astype(np.float32)
         return found
 
 

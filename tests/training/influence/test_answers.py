@@ -107,6 +107,22 @@ def test_a_recording_measures_them_before_the_first_step(mode: str, tmp_path: Pa
         assert np.isfinite(trace.companion("anchors").companion(name).values).all()
 
 
+def test_an_answer_of_one_token_is_paired_by_the_other_questions_alone(tmp_path: Path) -> None:
+    rows = [
+        {"input_ids": [7, 8, 9, 10], "labels": [-100, -100, -100, 10], "example_id": 0},
+        {"input_ids": [11, 12, 13, 14], "labels": [-100, -100, 13, 14], "example_id": 1},
+    ]
+    trainer = make_trainer(tmp_path, Dataset.from_list(rows))
+    found = AnswerProbes(
+        trainer, trainer.train_dataset, trainer.train_dataset, 2, seed=0, tokens_per_batch=64
+    ).measure()
+    own = slow_loss(trainer.model, [7, 8, 9, 10], [-100, -100, -100, 10])
+    swapped = slow_loss(trainer.model, [11, 12, 10], [-100, -100, 10])
+    assert found["pairing"][0] == pytest.approx(np.log(swapped / own), abs=1e-5)
+    assert np.isnan(found["ifd"][0])
+    assert np.isfinite(found["pairing"][1])
+
+
 def test_rows_without_a_question_and_one_question_for_all_are_refused(tmp_path: Path) -> None:
     texts = make_trainer(tmp_path, make_dataset("text", num_rows=6))
     with pytest.raises(ValueError, match="Row 0 has a label on its first token"):
