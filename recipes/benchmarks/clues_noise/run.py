@@ -6,6 +6,21 @@ Two worlds of five clients each (`data.py`), four kinds of damage (`corrupt.py`)
 that is trained on clean rows outside the clients' (`model.py`), an adapter a client (`lab.py`). Every cell (a world, a
 pattern of noise, a seed) is a JSON file of its own in `--work`, written whole: a run that was killed goes on with the
 cells that are missing. `--pool development` is for choosing settings; results are from the evaluation pool.
+
+What the committed result says of medquad, and where CLUES loses:
+
+- Mismatched answers alone: gradients against the validation gradient are beaten by IFD read the other way round (low
+  is good) and by pairing, which ask the very question, whether the answer fits its own prompt better than none or
+  another; the default's other detectors then only add false alarms. IFD as published is upside down on such data.
+- Four kinds together: each detector is blind to some kind (pairing and IFD to truncation, perplexity to mismatching
+  and truncation), and the weakest link of four is ahead of every single one and of their sum.
+- Truncated answers are told best by their length alone, for the clean ones here are of similar length: a fact of this
+  data, which no score was given.
+- The mean of the anchors as threshold keeps too few rows of every score; the conformal rule is close to the best F1.
+- Held-out loss: the base has learned all that these clients teach, so the oracle gains nothing over it and what is
+  compared is how much of the harm of damaged rows is undone. Whatever removes shuffled and foreign rows undoes all of
+  it, perplexity included, whatever mismatched rows it leaves in. It does not tell the scores apart.
+- Settings, the default's detectors among them, were chosen on rows that no result is from.
 """
 
 from __future__ import annotations
