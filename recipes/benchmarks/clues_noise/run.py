@@ -7,8 +7,8 @@ that is trained on clean rows outside the clients' (`model.py`), an adapter a cl
 pattern of noise, a seed) is a JSON file of its own in `--work`, written whole: a run that was killed goes on with the
 cells that are missing. `--pool development` is for choosing settings; results are from the evaluation pool.
 
-What the committed result says of medquad, and where CLUES loses (three seeds; one where 80% or 20% are damaged, as
-`seeds` of each pattern says; the skills have not been run):
+What the committed result says of medquad, and where CLUES loses (three seeds; one where 80% or 20% are damaged and in
+the ablation, as `seeds` of each pattern says; the skills have not been run):
 
 - Mismatched answers alone: gradients against the validation gradient are beaten by IFD read the other way round (low
   is good) and by pairing, which ask the very question, whether the answer fits its own prompt better than none or
@@ -129,8 +129,10 @@ def main() -> None:
         "seeds": options.seeds,
         **summarise(cells),
     }
-    text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda found: " ".join(found[0].split()), json.dumps(content, indent=1))
-    options.output.write_text(text + "\n")  # what holds nothing nested stands on one line
+    text = json.dumps(content, indent=1)
+    for flat in (r"\[[^\[\]{}]*\]", r"\{[^{}]*\}"):  # what holds no object stands on one line
+        text = re.sub(flat, lambda found: " ".join(found[0].split()), text)
+    options.output.write_text(text + "\n")
     print(f"wrote {options.output}")
 
 
