@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -25,21 +26,21 @@ PREFIX = "companion-"
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
-class TraceWithCompanions(TraceView):
+class TraceWithCompanions(TraceView, ABC):
     """A TraceView that others of its kind belong to; what Trace adds is how one of them is made and opened."""
 
     _reads_partial = True  # only Trace.load(partial=False) demands complete companions
     _in_memory: dict[str, Self]
 
     @classmethod
+    @abstractmethod
     def open(cls, path: str | Path) -> Self:
         """As Trace.open."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def load(cls, path: str | Path, *, partial: bool = False) -> Self:
         """As Trace.load."""
-        raise NotImplementedError
 
     @property
     def companions(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import peft
 from datasets import Dataset
@@ -159,7 +159,7 @@ def clues(
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RuntimeError("clues runs its parties one after another in one process: start it without a launcher.")
-    merge = Merge(method=merge) if isinstance(merge, str) else merge  # type: ignore[arg-type]  # checked right below
+    merge = Merge(method=cast(Any, merge)) if isinstance(merge, str) else merge  # check_merge refuses unknown names
     configs = check_parties(parties, peft_config)
     check_merge(merge, configs, args)
     check_selection(selector, parties, validation_dataset, anchor_dataset, threshold_scope)

@@ -10,9 +10,9 @@ NeurIPS 2024, arXiv 2507.03004. With L the gradient of an example's loss and the
 High is good. The inner products are in the Trace (`GradientTraceCallback` records them, `functional/` holds the
 rules); from there on everything is here. `CLUESSelector(score="dot", threshold="mean")` is the paper.
 
-The default is ours, what measured best on noise of several kinds: the weakest link of four standardised detectors
-(directions contrasted with truncated and with shuffled answers, pairing, the last loss), cut by "conformal". It reads
-rows of a question and an answer; for plain text take score="cosine" or "dot".
+The default is ours, what told damage of several kinds best (recipes/benchmarks/clues_noise): the weakest link of four
+standardised detectors (directions contrasted with truncated and with shuffled answers, pairing, the last loss), cut by
+"conformal". It reads rows of a question and an answer; for plain text take score="cosine" or "dot".
 
 Where else we differ, each by an option:
 - Thresholds. Anchors that are distributed as the clean rows have half of these below their mean, so "mean" loses half

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.gradient_trace import GradientTraceCallback
 from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
-
-Train = Callable[[SFTTrainer], None]
 
 
 def metric_of(selector: Selector) -> str:
@@ -70,122 +69,94 @@ def require_recordable(
         )
 
 
-def record_evidence(
-    selector: Selector,
-    trainer: SFTTrainer,
-    trace_dir: Path,
-    dataset: Any,
-    args: SelectingSFTConfig,
-    validation: Dataset | None,
-    anchors: Dataset | None,
-    train: Train,
-) -> None:
-    """Train the stage's trainer and leave the Trace that ``selector`` reads at ``trace_dir``.
+@dataclass(frozen=True, eq=False)
+class EvidenceStage:
+    """A stage's trainer to be trained, and what is to be recorded of it.
 
     Args:
         selector: who reads it.
         trainer: of the stage.
-        trace_dir: where to.
+        trace_dir: where the Trace goes.
         dataset: what the trainer was built from.
         args: of the run.
         validation, anchors: trusted rows, where the method needs them.
-        train: trains it, resuming where it stopped.
+        train: trains the trainer, resuming where it stopped.
     """
-    RECORDERS[metric_of(selector)](selector, trainer, trace_dir, dataset, args, validation, anchors, train)
+
+    selector: Selector
+    trainer: SFTTrainer
+    trace_dir: Path
+    dataset: Any
+    args: SelectingSFTConfig
+    validation: Dataset | None
+    anchors: Dataset | None
+    train: Callable[[SFTTrainer], None]
+
+    def record(self) -> None:
+        """Train the trainer and leave the Trace that the selector reads at ``trace_dir``."""
+        RECORDERS[metric_of(self.selector)](self)
 
 
-def _losses(
-    selector: Selector,
-    trainer: SFTTrainer,
-    where: Path,
-    dataset: Any,
-    args: Any,
-    validation: Any,
-    anchors: Any,
-    train: Train,
-) -> None:
-    trainer.add_callback(
+def _losses(stage: EvidenceStage) -> None:
+    stage.trainer.add_callback(
         LossTrajectoryCallback(
-            trainer,
-            where,
-            num_checkpoints=args.selection_num_checkpoints if args.selection_mode == "probe" else None,
-            mode=args.selection_mode,
-            dataset=dataset,
-            tokens_per_batch=args.selection_tokens_per_batch,
+            stage.trainer,
+            stage.trace_dir,
+            num_checkpoints=stage.args.selection_num_checkpoints if stage.args.selection_mode == "probe" else None,
+            mode=stage.args.selection_mode,
+            dataset=stage.dataset,
+            tokens_per_batch=stage.args.selection_tokens_per_batch,
         )
     )
-    train(trainer)
+    stage.train(stage.trainer)
 
 
-def _influence(
-    selector: Selector,
-    trainer: SFTTrainer,
-    where: Path,
-    dataset: Any,
-    args: Any,
-    validation: Any,
-    anchors: Any,
-    train: Train,
-) -> None:
-    trainer.add_callback(
+def _influence(stage: EvidenceStage) -> None:
+    stage.trainer.add_callback(
         GradientTraceCallback(
-            trainer,
-            where,
-            validation_dataset=validation,
-            anchor_dataset=anchors,
-            group_column=args.selection_group_column,
-            parameters=args.selection_parameters,
-            precondition=args.selection_precondition,
-            for_selector=selector,
-            low_rank=args.low_rank,
-            num_checkpoints=args.selection_num_checkpoints,
-            mode=args.selection_mode,
-            dataset=dataset,
-            tokens_per_batch=args.selection_tokens_per_batch,
+            stage.trainer,
+            stage.trace_dir,
+            validation_dataset=stage.validation,
+            anchor_dataset=stage.anchors,
+            group_column=stage.args.selection_group_column,
+            parameters=stage.args.selection_parameters,
+            precondition=stage.args.selection_precondition,
+            for_selector=stage.selector,
+            low_rank=stage.args.low_rank,
+            num_checkpoints=stage.args.selection_num_checkpoints,
+            mode=stage.args.selection_mode,
+            dataset=stage.dataset,
+            tokens_per_batch=stage.args.selection_tokens_per_batch,
         )
     )
-    train(trainer)
+    stage.train(stage.trainer)
 
 
-def _ifd(
-    selector: Selector,
-    trainer: SFTTrainer,
-    where: Path,
-    dataset: Any,
-    args: Any,
-    validation: Any,
-    anchors: Any,
-    train: Train,
-) -> None:
-    train(trainer)
+def _ifd(stage: EvidenceStage) -> None:
+    stage.train(stage.trainer)
     record_ifd(
-        trainer, where, dataset=dataset, tokens_per_batch=args.selection_tokens_per_batch, overwrite=where.exists()
+        stage.trainer,
+        stage.trace_dir,
+        dataset=stage.dataset,
+        tokens_per_batch=stage.args.selection_tokens_per_batch,
+        overwrite=stage.trace_dir.exists(),
     )
 
 
-def _datainf(
-    selector: Selector,
-    trainer: SFTTrainer,
-    where: Path,
-    dataset: Any,
-    args: Any,
-    validation: Any,
-    anchors: Any,
-    train: Train,
-) -> None:
-    train(trainer)
+def _datainf(stage: EvidenceStage) -> None:
+    stage.train(stage.trainer)
     record_datainf(
-        trainer,
-        where,
-        validation_dataset=validation,
-        parameters=args.selection_parameters,
-        dataset=dataset,
-        tokens_per_batch=args.selection_tokens_per_batch,
-        overwrite=where.exists(),
+        stage.trainer,
+        stage.trace_dir,
+        validation_dataset=stage.validation,
+        parameters=stage.args.selection_parameters,
+        dataset=stage.dataset,
+        tokens_per_batch=stage.args.selection_tokens_per_batch,
+        overwrite=stage.trace_dir.exists(),
     )
 
 
-RECORDERS: dict[str, Callable[..., None]] = {
+RECORDERS: dict[str, Callable[[EvidenceStage], None]] = {
     "loss": _losses,
     "influence": _influence,
     "ifd": _ifd,

@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
-from tqdm.auto import tqdm
 from transformers import Trainer
 from trl import SFTTrainer
 
-from hf_datasel.training.rows import Batch, MapStyleRows, StreamRows
-from hf_datasel.training.scoring import example_losses, head_at_labels, require_finite
-from hf_datasel.training.state import preserved_rng, scoring_mode
+from hf_datasel.training.rows import Batch
+from hf_datasel.training.scoring import example_losses, head_at_labels
+from hf_datasel.training.sweep import sweep_batches, sweep_losses
 
 MAX_LOGITS = 2**28  # elements; logits of one batch stay within 1 GiB of float32
 
@@ -38,11 +37,7 @@ class Probe:
         self._trainer = trainer
         # TRL's fused head scores only labels, in tiles, with Triton; elsewhere it scores every position.
         self._fused = isinstance(trainer, SFTTrainer) and trainer.accelerator.device.type == "cuda"
-        if not self._fused:
-            vocabulary = trainer.model.get_input_embeddings().num_embeddings
-            tokens_per_batch = max(1, min(tokens_per_batch, MAX_LOGITS // vocabulary))
-        rows = StreamRows if isinstance(dataset, IterableDataset) else MapStyleRows
-        self._rows = rows(trainer, dataset, tokens_per_batch)
+        self._rows = sweep_batches(trainer, dataset, tokens_per_batch, None if self._fused else MAX_LOGITS)
         self.ids = self._rows.ids
         self.num_labels = np.zeros(len(self.ids), dtype=np.int64)
 
@@ -55,44 +50,11 @@ class Probe:
         Raises:
             ValueError: a loss is not finite; names the example.
         """
-        trainer = self._trainer
-        accelerator, model = trainer.accelerator, trainer.model
-        rank, world = accelerator.process_index, accelerator.num_processes
-        values = torch.zeros(len(self.ids), dtype=torch.float32, device=accelerator.device)
-        seen, num_labels = torch.zeros_like(values), torch.zeros_like(values)
-        bar = tqdm(
-            total=len(self.ids),
-            desc=description,
-            unit="example",
-            leave=False,
-            disable=trainer.args.disable_tqdm or not accelerator.is_local_main_process,
-        )
-        with bar, preserved_rng(accelerator.device), scoring_mode(model):
-            for number, read in enumerate(self._rows):
-                if number % world != rank:
-                    continue
-                positions, batch = read()
-                index = torch.from_numpy(positions).to(values.device)
-                values[index], counts = self._score(model, batch, len(positions))
-                num_labels[index] = counts.float()
-                seen[index] += 1
-                bar.update(min(len(positions) * world, len(self.ids) - bar.n))
-        # Every example was scored on exactly one process, so these sums add zeros only and keep every bit.
-        values, seen, num_labels = (accelerator.reduce(part) for part in (values, seen, num_labels))
-        if not bool((seen == 1).all()):
-            wrong = int(self.ids[int((seen != 1).nonzero()[0])])
-            raise RuntimeError(
-                f"A sweep met example id {wrong} {int(seen[seen != 1][0])} times instead of once: the dataset changed "
-                "since the recorder was built (a stream that yields other rows on each pass?)."
-            )
-        self.num_labels = num_labels.cpu().numpy().astype(np.int64)
-        losses = values.cpu().numpy()
-        require_finite(self.ids, losses, self.num_labels, "this checkpoint")
+        losses, self.num_labels = sweep_losses(self._trainer, self._rows, self._score, description)
         return losses
 
-    def _score(self, model: torch.nn.Module, batch: Batch, num_examples: int) -> tuple[torch.Tensor, torch.Tensor]:
-        trainer = self._trainer
-        inputs = trainer._prepare_inputs(batch)
+    def _score(self, positions: torch.Tensor, inputs: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        model = self._trainer.model
         if self._fused:
             outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         else:
@@ -100,4 +62,4 @@ class Probe:
             unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
             with head_at_labels(model, inputs["labels"]):
                 outputs = model(**unlabelled, use_cache=False)
-        return example_losses(outputs, inputs, num_examples)
+        return example_losses(outputs, inputs, len(positions))

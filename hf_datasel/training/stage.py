@@ -37,7 +37,7 @@ from hf_datasel.trace import Trace
 from hf_datasel.training.broadcast import decide_once, select_once
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.describe import describe_rows, versions
-from hf_datasel.training.evidence import record_evidence
+from hf_datasel.training.evidence import EvidenceStage
 from hf_datasel.training.proxy import save_trainable
 from hf_datasel.training.state import preserved_rng
 
@@ -220,7 +220,7 @@ class SelectionStage:
 
     def _record(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> None:
         trainer = make_proxy_trainer(str(self.proxy_dir))
-        record_evidence(
+        EvidenceStage(
             self.selector,
             trainer,
             self.trace_dir,
@@ -229,7 +229,7 @@ class SelectionStage:
             self.validation,
             self.anchors,
             lambda stage: stage.train(resume_from_checkpoint=last_checkpoint(self.proxy_dir)),
-        )
+        ).record()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             if self.args.selection_continue:

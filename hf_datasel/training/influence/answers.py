@@ -12,12 +12,12 @@ import numpy as np
 from datasets import Dataset
 from transformers import Trainer
 
+from hf_datasel.functional.answer_fit import instruction_following_difficulty, pairing
 from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.training.probe import Probe
 
 NUM_QUESTIONS = 4  # other questions that pairing asks, where nothing else is said
 MAX_DRAWS = 20
-FLOOR = 1e-6  # nats: a loss that float32 rounds to 0 has no logarithm
 
 
 class AnswerProbes:
@@ -50,11 +50,12 @@ class AnswerProbes:
         self._others = []
         if num_questions:
             asked = [_question(row, number) for number, row in enumerate(questions)]
+            own = asked if questions is examples else [_question(row, number) for number, row in enumerate(examples)]
             if len({tuple(question) for question in asked}) < 2:
                 raise ValueError("pairing asks other questions, but all rows have the same one: set pairing=0.")
             generator = np.random.default_rng(seed)
             for _ in range(num_questions):
-                drawn = [_draw(asked, _question(row, number), generator) for number, row in enumerate(examples)]
+                drawn = [_draw(asked, question, generator) for question in own]
                 swapped = examples.map(
                     _asker(asked, drawn, limit), with_indices=True, new_fingerprint=_name(generator)
                 )
@@ -63,17 +64,14 @@ class AnswerProbes:
     def measure(self) -> dict[str, np.ndarray]:
         """``ifd``, low where the question explains the answer, and with other questions ``pairing``, high there.
 
-        ``ifd = NLL(answer | question) / NLL(answer)`` and ``pairing = log((mean_k NLL(answer | question_k) +
-        NLL(answer)) / 2) - log NLL(answer | question)``, float32 ``[N]``. An answer of one token has no loss alone:
-        its IFD is NaN, and its pairing is taken from the other questions.
+        Both float32 ``[N]``, as ``functional/answer_fit.py`` has them. An answer of one token has no loss alone: its
+        IFD is NaN, and its pairing is taken from the other questions.
         """
         own, alone = self._own.sweep("Answers to their questions"), self._alone.sweep("Answers alone")
-        found = {"ifd": own / alone}
+        found = {"ifd": instruction_following_difficulty(own, alone)}
         if self._others:
-            others = [probe.sweep("Answers to other questions").astype(np.float64) for probe in self._others]
-            asked = np.mean(others, axis=0)
-            other = np.where(np.isnan(alone), asked, (asked + alone) / 2)
-            found["pairing"] = (np.log(np.maximum(other, FLOOR)) - np.log(np.maximum(own, FLOOR))).astype(np.float32)
+            others = np.stack([probe.sweep("Answers to other questions") for probe in self._others])
+            found["pairing"] = pairing(own, alone, others)
         return found
 
 

@@ -88,7 +88,6 @@ class BackwardTap:
         when: Callable[[], tuple[int, int, float] | None],
         keep: Callable[[Pass], None],
     ) -> None:
-        self._trainer = trainer
         self._fused = isinstance(trainer, SFTTrainer)
         # TRL's fused head reads the weight of the output embeddings and calls no module.
         weight = trainer.model.get_output_embeddings().weight if self._fused else None

@@ -12,6 +12,7 @@ from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import Trainer
 
+from hf_datasel.functional.answer_fit import instruction_following_difficulty
 from hf_datasel.functional.datainf import dampings, shrinkages
 from hf_datasel.trace import Trace
 from hf_datasel.training.influence.answers import probe_of_answers
@@ -69,7 +70,7 @@ def record_ifd(
     recording.mark(trace, with_question.ids[short], ALONE)
     beside = trace.create_companion("loss", metric="loss", num_checkpoints=1)
     recording.write(beside, with_question.ids, losses, **_column(trainer))
-    recording.write(trace, with_question.ids, losses / base, **_column(trainer))
+    recording.write(trace, with_question.ids, instruction_following_difficulty(losses, base), **_column(trainer))
     beside.finish()
     trace.finish()
     return trace

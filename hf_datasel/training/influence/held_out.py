@@ -118,6 +118,8 @@ def refuse_leaks(examples: Iterable[Mapping[str, Any]], held_out: Mapping[str, D
         for option, dataset in held_out.items()
         for row, tokens in zip(read_example_ids(dataset).tolist(), dataset["input_ids"], strict=True)
     }
+    if isinstance(examples, Dataset):
+        examples = examples.select_columns([EXAMPLE_ID, "input_ids"])
     for example in examples:
         found = known.get(_digest(example["input_ids"]))
         if found is not None:

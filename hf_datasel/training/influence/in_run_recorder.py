@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import Trainer, TrainerControl, TrainerState
 from transformers.utils import logging
 
@@ -59,9 +60,13 @@ class GradientInRunRecorder(InRunRecorder):
     def begin(self, state: TrainerState, train_dataloader: Any) -> None:
         """Make the first direction, or take up that of a run that was killed."""
         super().begin(state, train_dataloader)
+        trainer = self._recording.trainer
+        accelerator = trainer.accelerator
+        # The main process alone has looked; all must agree on whether the sweeps below, which wait for all, are due.
+        finished = accelerator.reduce(torch.tensor(float(self._is_finished), device=accelerator.device))
+        self._is_finished = bool(finished > 0)
         if self._is_finished:
             return
-        trainer = self._recording.trainer
         per_epoch = state.max_steps
         if not self._recording.streaming:
             per_epoch = math.ceil(len(train_dataloader) / trainer.args.gradient_accumulation_steps)

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset, IterableDataset
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from transformers import Trainer
 
 from hf_datasel.functional.losses import IGNORE_INDEX
@@ -25,9 +24,10 @@ from hf_datasel.training.influence.frame import Frame
 from hf_datasel.training.influence.layout import Layout, batch_layout
 from hf_datasel.training.influence.rules import SiteRule
 from hf_datasel.training.influence.sites import Site
-from hf_datasel.training.rows import Batch, MapStyleRows, StreamRows
+from hf_datasel.training.rows import Batch
 from hf_datasel.training.scoring import head_at_labels, require_finite
 from hf_datasel.training.state import preserved_rng, scoring_mode
+from hf_datasel.training.sweep import sweep_batches, sweep_losses
 
 MAX_LOGITS = 2**27  # elements; logits of one batch and their gradient stay within 1 GiB of float32
 
@@ -61,10 +61,7 @@ class GradientSweep:
 
     def __init__(self, trainer: Trainer, dataset: Dataset | IterableDataset, tokens_per_batch: int) -> None:
         self._trainer = trainer
-        vocabulary = trainer.model.get_input_embeddings().num_embeddings
-        tokens_per_batch = max(1, min(tokens_per_batch, MAX_LOGITS // vocabulary))
-        rows = StreamRows if isinstance(dataset, IterableDataset) else MapStyleRows
-        self._rows = rows(trainer, dataset, tokens_per_batch)
+        self._rows = sweep_batches(trainer, dataset, tokens_per_batch, MAX_LOGITS)
         self.ids = self._rows.ids
 
     def score(
@@ -154,47 +151,19 @@ class GradientSweep:
         self, one: Callable[[Tensor, Layout, Callable[[], Tensor]], Tensor], description: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """Call ``one(positions, layout, forward)`` for this process's batches; all losses and numbers of labels."""
-        trainer = self._trainer
-        accelerator, model = trainer.accelerator, trainer.model
-        rank, world = accelerator.process_index, accelerator.num_processes
-        losses = torch.zeros(len(self.ids), device=accelerator.device)
-        num_labels, seen = torch.zeros_like(losses), torch.zeros_like(losses)
-        bar = tqdm(
-            total=len(self.ids),
-            desc=description,
-            unit="example",
-            leave=False,
-            disable=trainer.args.disable_tqdm or not accelerator.is_local_main_process,
-        )
-        with bar, preserved_rng(accelerator.device), scoring_mode(model), torch.enable_grad():
-            for number, fetch in enumerate(self._rows):
-                if number % world != rank:
-                    continue
-                where, batch = fetch()
-                inputs = trainer._prepare_inputs(batch)
-                layout = batch_layout(inputs, len(where))
-                if bool(layout.first_is_labelled):
-                    raise ValueError(
-                        "The collator leaves a label on the first token of a flattened example, which the example "
-                        "before it predicts: set it to -100 (separator_id of DataCollatorWithFlattening)."
-                    )
-                positions = torch.from_numpy(where).to(losses.device)
-                part = one(positions, layout, lambda: _example_losses(model, inputs, layout))  # noqa: B023
-                losses[positions] = part.detach().float()
-                num_labels[positions] = layout.num_labels.float()
-                seen[positions] += 1
-                bar.update(min(len(where) * world, len(self.ids) - bar.n))
-        losses, num_labels, seen = (accelerator.reduce(part) for part in (losses, num_labels, seen))
-        if not bool((seen == 1).all()):
-            wrong = int((seen != 1).nonzero()[0])
-            raise RuntimeError(
-                f"A sweep met example id {int(self.ids[wrong])} {int(seen[wrong])} times instead of once: the dataset "
-                "changed since the recorder was built (a stream that yields other rows on each pass?)."
-            )
-        counts = num_labels.cpu().numpy().astype(np.int64)
-        measured = losses.cpu().numpy()
-        require_finite(self.ids, measured, counts, "this checkpoint")
-        return measured, counts
+        model = self._trainer.model
+
+        def score(positions: Tensor, inputs: Batch) -> tuple[Tensor, Tensor]:
+            layout = batch_layout(inputs, len(positions))
+            if bool(layout.first_is_labelled):
+                raise ValueError(
+                    "The collator leaves a label on the first token of a flattened example, which the example before "
+                    "it predicts: set it to -100 (separator_id of DataCollatorWithFlattening)."
+                )
+            with torch.enable_grad():
+                return one(positions, layout, lambda: _example_losses(model, inputs, layout)), layout.num_labels
+
+        return sweep_losses(self._trainer, self._rows, score, description)
 
 
 def score_batch(trainer: Trainer, sites: Sequence[Site], measure: SiteRule, inputs: Batch, num_examples: int) -> Frame:
