@@ -10,9 +10,9 @@ NeurIPS 2024, arXiv 2507.03004. With L the gradient of an example's loss and the
 High is good. The inner products are in the Trace (`GradientTraceCallback` records them, `functional/` holds the
 rules); from there on everything is here. `CLUESSelector(score="dot", threshold="mean")` is the paper.
 
-The default is ours, what told damage of several kinds best (recipes/benchmarks/clues_noise): the weakest link of four
-standardised detectors (directions contrasted with truncated and with shuffled answers, pairing, the last loss), cut by
-"conformal". It reads rows of a question and an answer; for plain text take score="cosine" or "dot".
+The default is ours, what told damage of several kinds best (recipes/benchmarks/clues_noise): the weakest link of three
+standardised detectors (a direction contrasted with truncated answers, pairing, the last loss), cut by "conformal". It
+reads rows of a question and an answer; for plain text take score="cosine" or "dot".
 
 Where else we differ, each by an option:
 - Thresholds. Anchors that are distributed as the clean rows have half of these below their mean, so "mean" loses half
@@ -97,7 +97,7 @@ class CLUESSelector(ScoreSelector):
     score: Literal["dot", "cosine", "length_normalised", "fused"] = "fused"
     weighting: Literal["learning_rate", "uniform"] = "learning_rate"
     normalise_checkpoints: bool = False
-    detectors: Sequence[str] = ("contrast_truncated", "contrast_shuffled", "pairing", "loss")
+    detectors: Sequence[str] = ("contrast_truncated", "pairing", "loss")
     combine: Literal["mean", "min"] = "min"
     weights: Sequence[float] | None = None
     fusion: Literal["zscore", "lower_half", "rank"] = "lower_half"

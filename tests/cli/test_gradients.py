@@ -79,7 +79,7 @@ def test_record_from_yaml_equals_flags(
 
 
 MEASURES = {
-    "all that clues reads": (["influence"], {"contrast_shuffled", "contrast_truncated", "cosine", "pairing"}),
+    "all that clues reads": (["influence"], {"contrast_truncated", "cosine", "pairing"}),
     "inner products": (["influence", "--dot_only"], set()),
     "cosines": (["influence", "--norms"], {"cosine"}),
     "nothing beside, in words": (["influence", "--norms", "false", "--pairing", "0"], set()),

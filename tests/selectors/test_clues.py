@@ -202,7 +202,7 @@ class TestRefusals:
         ("missing", "score", "how"),
         [
             ("cosine", "cosine", r"norms=True"),
-            ("contrast_shuffled", "fused", r"for_selector=selector\).* or with contrast_datasets={'shuffled': ...}"),
+            ("contrast_truncated", "fused", r"for_selector=selector\).* or with contrast_datasets={'truncated': ...}"),
             (
                 "pairing",
                 "fused",
@@ -266,9 +266,9 @@ class TestRefusals:
             {"detectors": ["loss", "loss"]},
             {"combine": "max"},
             {"weights": [1.0], "combine": "mean"},
-            {"weights": [1.0, -1.0, 1.0, 1.0], "combine": "mean"},
-            {"weights": [0.0] * 4, "combine": "mean"},
-            {"weights": [1.0] * 4},
+            {"weights": [1.0, -1.0, 1.0], "combine": "mean"},
+            {"weights": [0.0] * 3, "combine": "mean"},
+            {"weights": [1.0] * 3},
             {"fusion": "sum"},
             {"loss_at": "first"},
         ],

@@ -1,4 +1,4 @@
-"""What CLUES does where nothing is said: the least of four detectors, cut by "conformal"."""
+"""What CLUES does where nothing is said: the least of three detectors, cut by "conformal"."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def test_the_default_is_the_weakest_link_cut_by_conformal():
     assert step["config"]["threshold"] == step["details"]["rule"] == "conformal"
     options = {
         "score": "fused", "weighting": "learning_rate", "normalise_checkpoints": False, "combine": "min",
-        "detectors": ["contrast_truncated", "contrast_shuffled", "pairing", "loss"], "weights": None,
+        "detectors": ["contrast_truncated", "pairing", "loss"], "weights": None,
         "fusion": "lower_half", "loss_at": "last",
     }  # fmt: skip
     expected, of_anchors = slow_scores(options, ROWS, ANCHORS)
@@ -30,4 +30,4 @@ def test_a_row_is_dropped_if_it_is_bad_in_any_way():
         rows[worst][11] = 99 if worst == "loss" else -99
         selection = CLUESSelector(budget=NUM_EXAMPLES - 1).select(full_trace(rows))
         assert selection.candidate_ids[~selection.kept].tolist() == [IDS[11]]
-    assert names == ("contrast_truncated", "contrast_shuffled", "pairing", "loss")
+    assert names == ("contrast_truncated", "pairing", "loss")
