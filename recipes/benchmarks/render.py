@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_datasel.quickstart.summary import as_markdown, score_table, verdicts
+from recipes.benchmarks.clues_noise.tables import tables
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -68,6 +69,12 @@ def math_mixture() -> str:
         f"random: {difference['mean']:+.3f}, 95% interval [{low:+.3f}, {high:+.3f}]{clear}. Wall time: {shares}."
     )
     return f"{as_markdown([header, *rows])}\n\n{notes}"
+
+
+def clues_noise() -> str:
+    """What tells clean rows from damaged ones, and the held-out loss of what is trained on the rows kept."""
+    result = _read("recipes/benchmarks/clues_noise/result.json")
+    return "" if result is None else tables(result)
 
 
 def benchmarks() -> str:
@@ -164,6 +171,7 @@ def tree() -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "s2l/math_mixture": math_mixture,
+    "clues_noise": clues_noise,
     "benchmarks": benchmarks,
     "tree": tree,
 }

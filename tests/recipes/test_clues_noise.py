@@ -197,9 +197,9 @@ def test_every_score_is_of_all_rows_and_the_worst_detector_decides():
         assert score.rows.shape == (20,)
         assert score.anchors is None or score.anchors.shape == (40,)
     parts = []
-    for options in ({"detectors": (name,)} for name in scores.OF_LOSSES["weakest link"]["detectors"]):
+    for options in ({"detectors": (name,)} for name in scores.OF_LOSSES["weakest link of four"]["detectors"]):
         parts.append(scores.score_trace(trace, options).rows)
-    assert found["weakest link"].rows == pytest.approx(np.min(parts, axis=0))
+    assert found["weakest link of four"].rows == pytest.approx(np.min(parts, axis=0))
     assert found["plain dot, learning-rate weights"].rows == pytest.approx(trace.values @ [2e-3, 1e-3], rel=1e-5)
 
 

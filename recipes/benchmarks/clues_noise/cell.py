@@ -19,7 +19,7 @@ ALPHA = 0.1  # of the conformal threshold
 RATIO, SCORE_CUT = 0.6, -1.0  # the fixed ratio of the paper's baselines; a fixed score, in anchors' deviations
 RULES = ("mean", "conformal", "f1")
 MAIN_RECORDINGS = ("plain",)
-ABLATION_RECORDINGS = ("plain", "adam", "last_layer")  # the others of `RECORDINGS` can be named here; each is a sweep
+ABLATION_RECORDINGS = ("plain", "adam", "first_layer", "last_layer", "qv", "five checkpoints", "own_validation")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ PATTERNS = {
 ARMS: dict[str, tuple[str, str]] = {
     "CLUES as published": ("plain dot, learning-rate weights", "mean"),
     "CLUES, cosine, conformal": ("plain cosine", "conformal"),
-    "weakest link, conformal": ("weakest link", "conformal"),
+    "weakest link of four, conformal": ("weakest link of four", "conformal"),
+    "weakest link of three, conformal": ("weakest link of three", "conformal"),
     "perplexity, conformal": ("perplexity", "conformal"),
 }
 

@@ -20,9 +20,11 @@ SHOWN = {
     "plain length-normalised": "CLUES, length-normalised",
     "plain cosine + loss": "CLUES, cosine + loss",
     "plain contrasts, mean": "CLUES, contrasted directions",
-    "weakest link": "weakest link (default)",
-    "weakest link, without contrasts": "weakest link without gradients",
+    "weakest link of four": "CLUES, weakest link of four",
+    "weakest link of three": "CLUES, weakest link of three",
+    "weakest link of two": "weakest link without gradients",
     "pairing": "pairing",
+    "IFD of the base, low is good": "IFD of the base, low is good",
     "perplexity": "perplexity",
     "IFD, low is good": "IFD, low is good",
     "DataInf": "DataInf",
@@ -31,7 +33,7 @@ SHOWN = {
 }
 KINDS = ("mismatched", "truncated", "shuffled", "foreign", "all")
 CURVES = {
-    "weakest link": ("conformal", "weakest link", BLUE),
+    "weakest link of three": ("conformal", "weakest link of three", BLUE),
     "plain cosine": ("conformal", "CLUES, cosine", ORANGE),
     "IFD of the base, low is good": ("conformal", "IFD, low is good", GREEN),
     "perplexity": ("conformal", "perplexity", GREY),
@@ -77,7 +79,7 @@ def detection_picture(result: dict[str, Any], path: Path) -> None:
 def selection_picture(result: dict[str, Any], path: Path) -> None:
     """F1 of what is kept over the share of damaged rows, and the held-out loss of what is trained on it."""
     patterns = result["worlds"][WORLD]
-    figure = new_figure(9.0, 3.6)
+    figure = new_figure(9.0, 4.2)
     left, right = figure.subplots(1, 2)
     rows = _draw_f1(left, patterns)
     held_out = patterns["mixed-50"]["held_out"]
@@ -112,7 +114,7 @@ def _draw_f1(axes: Axes, patterns: dict[str, Any]) -> list[tuple[Any, ...]]:
     axes.set_ylabel("F1 of the rows kept", fontsize=NORMAL)
     axes.set_ylim(0, 1)
     axes.set_title("Conformal threshold, 60 anchors", fontsize=LARGE, loc="left")
-    axes.legend(fontsize=SMALL, frameon=True, loc="lower left")
+    axes.legend(fontsize=SMALL, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)
     tidy(axes)
     return rows
 

@@ -34,11 +34,11 @@ CONTRASTS = ("mismatched", "truncated", "shuffled")  # damage done to validation
 # Options of GradientTraceCallback; "contrasts" names the damage that the validation rows are held against.
 RECORDINGS: dict[str, dict[str, Any]] = {
     "plain": {"norms": True, "contrasts": CONTRASTS, "ifd": True, "pairing": 4},
-    "last_layer": {"norms": True, "parameters": "last_layer", "contrasts": CONTRASTS},
+    "last_layer": {"norms": True, "parameters": "last_layer"},
     "adam": {"norms": True, "precondition": "adam", "contrasts": CONTRASTS},
     "five checkpoints": {"norms": True, "checkpoint_fractions": MANY_CHECKPOINTS},
-    "first_layer": {"norms": True, "parameters": "first_layer", "contrasts": CONTRASTS},
-    "qv": {"norms": True, "parameters": "qv", "contrasts": CONTRASTS},
+    "first_layer": {"norms": True, "parameters": "first_layer"},
+    "qv": {"norms": True, "parameters": "qv"},
     "official": {"precondition": "official"},
     "own_validation": {"norms": True},
 }

@@ -40,10 +40,10 @@ OF_CONTRASTS = {
 OF_LOSSES = {
     "pairing": {"detectors": ("pairing",)},
     "IFD of the base, low is good": {"detectors": ("ifd",)},
-    "weakest link": {"detectors": ("contrast_truncated", "contrast_shuffled", "pairing", "loss")},
-    "weakest link, without contrasts": {"detectors": ("pairing", "loss")},
-    "weakest link, one contrast": {"detectors": ("contrast_truncated", "pairing", "loss")},
-    "sum of the same": {
+    "weakest link of four": {"detectors": ("contrast_truncated", "contrast_shuffled", "pairing", "loss")},
+    "weakest link of two": {"detectors": ("pairing", "loss")},
+    "weakest link of three": {"detectors": ("contrast_truncated", "pairing", "loss")},
+    "sum of the four": {
         "detectors": ("contrast_truncated", "contrast_shuffled", "pairing", "loss"),
         "combine": "mean",
         "fusion": "zscore",
