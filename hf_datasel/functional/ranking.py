@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from hf_datasel.functional.allocation import allocate, draw, group_members
 
 
-def keep_best(goodness: NDArray[np.float32], budget: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+def keep_best(goodness: NDArray[np.floating], budget: int, generator: np.random.Generator) -> NDArray[np.bool_]:
     """The `budget` examples that score highest; of those that tie for the last places, a uniform draw.
 
     Args:
-        goodness: float32 [M], finite, high is good.
+        goodness: float32 or float64 [M], finite, high is good.
         budget: B, 0 .. M.
         generator: used only where there is a tie to break.
 
@@ -36,7 +36,7 @@ def keep_best(goodness: NDArray[np.float32], budget: int, generator: np.random.G
 
 
 def keep_best_of_each(
-    goodness: NDArray[np.float32],
+    goodness: NDArray[np.floating],
     codes: NDArray[np.int32],
     num_strata: int,
     budget: int,
@@ -45,7 +45,7 @@ def keep_best_of_each(
     """The best of every stratum, the budget shared out as S2L shares it (`allocation.allocate`).
 
     Args:
-        goodness: float32 [M], high is good.
+        goodness: float32 or float64 [M], high is good.
         codes: int32 [M], each in 0 .. num_strata - 1.
         num_strata: K.
         budget: B, 0 .. M.
