@@ -120,6 +120,16 @@ class TraceView:
         """Everything at once, float32 [N, T]; NaN where unmeasured."""
         return self.rows(0, self.num_examples)
 
+    def describe(self) -> dict[str, Any]:
+        """What a provenance says of it: metric, mode, steps, whether it is complete, and what is unmeasurable."""
+        return {
+            "metric": self.metric,
+            "mode": self.mode,
+            "steps": self.steps.tolist(),
+            "complete": self.complete,
+            "unmeasurable": {reason: len(marked) for reason, marked in sorted(self.unmeasurable.items())},
+        }
+
     def marked_ids(self) -> NDArray[np.int64]:
         """Every unmeasurable id, int64, ascending."""
         return np.sort(np.concatenate([np.empty(0, np.int64), *self.unmeasurable.values()]))

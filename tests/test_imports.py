@@ -21,13 +21,15 @@ ROOMS = [
     ["version"],
     ["functional"],
     ["storage", "fingerprint"],
-    ["example_ids"],
-    ["columns", "content", "selection", "trace_manifest"],
-    ["trace_view"],
+    ["artifact", "example_ids"],
+    ["columns", "content", "embeddings", "ledger", "selection", "texts", "trace_manifest"],
+    ["hashed_rows", "trace_view"],
     ["trace_companions"],
-    ["trace"],
-    ["selectors"],
-    ["data", "damage"],
+    ["clusters", "trace"],
+    ["trace_values"],
+    ["valuation"],
+    ["cluster_values", "selectors"],
+    ["data", "damage", "dsir"],
     ["training", "report"],
     ["collaborative"],
     ["quickstart"],
@@ -42,7 +44,9 @@ OUTSIDE = {
     ),
     "functional": {"numpy", "torch", "faiss"},
     "content": {"numpy", "pyarrow"},
-    "selectors": {"numpy", "faiss"},
+    "dsir": {"numpy", "tqdm"},
+    "selectors": {"numpy", "faiss", "tqdm"},
+    "cluster_values": {"numpy", "tqdm"},
 }
 
 
@@ -140,6 +144,7 @@ def test_importing_the_package_takes_less_than_three_tenths_of_a_second():
 def test_every_public_name_is_there():
     for name in hf_datasel.__all__:
         assert getattr(hf_datasel, name) is not None
+        assert f"hf_datasel.{name}" not in MODULES, f"once imported, the module {name} would stand in its place"
     assert set(hf_datasel.__all__) <= set(dir(hf_datasel))
 
 

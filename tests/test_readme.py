@@ -15,11 +15,13 @@ from hf_datasel import Selection, Trace
 from hf_datasel.cli import COMMANDS
 from recipes.benchmarks.render import render
 from tests.conftest import TinyFiles
+from tests.training.embedding.encoders import save_encoder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts and ".git" not in path.parts)
 MODELS = ("EleutherAI/pythia-70m", "Qwen/Qwen3-0.6B")
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # What a tiny model on a machine without GPU needs beside the README's own options.
 TINY = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "num_train_epochs": 1, "report_to": "none"}
 
@@ -55,6 +57,7 @@ def readers_folder(tiny_files: TinyFiles, tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / f"{name}.jsonl").write_text("".join(some))
     for name in MODELS:
         shutil.copytree(tiny_files.model, tmp_path / name)
+    save_encoder(tmp_path / ENCODER)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -108,7 +111,7 @@ def parse(command: str, args: list[str], folder: Path) -> None:
 
 
 def test_readme_shows_commands_and_snippets() -> None:
-    assert len(blocks("python")) == 4
+    assert len(blocks("python")) == 5
     assert {arguments(line)[0] for line in commands(README)} >= {"record", "select", "train"}
 
 

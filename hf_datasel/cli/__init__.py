@@ -15,8 +15,8 @@ __all__ = ["COMMANDS", "UsageError", "main"]
 
 COMMANDS = {
     "quickstart": "the whole job on a generated corpus: record, select, train, compare, report",
-    "record": "train a proxy model and record every example's loss at several checkpoints",
-    "select": "choose examples from a recorded trace, and write the curated dataset",
+    "record": "record what a method selects by: losses, gradients, embeddings, or values of clusters",
+    "select": "choose examples by what was recorded, and write the curated dataset",
     "train": "select and fine-tune in one call, or fine-tune on a selection you have",
 }
 

@@ -31,6 +31,13 @@ COMMON_OPTIONS = (
     "resume_from_checkpoint",
 )
 
+# Options of our own that few runs set, with or without the prefix `selection_`: `--help-all` lists them.
+FINER_OPTIONS = {
+    *("alpha", "clustering", "coalitions_at_once", "estimator_options", "group_weights", "low_rank", "precondition"),
+    *("proxy_model_init_kwargs", "score_every", "sharpness", "tokens_per_batch", "transform", "utility_objective"),
+    "variant",
+}
+
 WIDEST = 119  # columns
 # What stands for an option's value in the help, by the name of its type.
 _PLACEHOLDERS = {"int": "N", "float": "X", "str": "TEXT"}
@@ -72,12 +79,13 @@ def short_help(parser: CommandParser) -> str:
     """The command's own options, the usual training options, and where the rest is."""
     actions = {action.dest: action for action in reversed(parser.all_actions)}
     common = [name for name in COMMON_OPTIONS if name in actions and name not in parser.own]
+    own = [name for name in parser.own if not common or name.removeprefix("selection_") not in FINER_OPTIONS]
     rest = "every option, with all of TRL's and Transformers'" if common else "the same list"
     formatter = Formatter(parser.prog)
     formatter.add_usage(parser.usage, parser.all_actions, [])
     formatter.add_text(parser.description)
     formatter.start_section("options")
-    formatter.add_arguments([actions[name] for name in parser.own])
+    formatter.add_arguments([actions[name] for name in own])
     formatter.end_section()
     if common:
         formatter.start_section("training, the usual options")

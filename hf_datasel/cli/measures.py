@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hf_datasel.cli import UsageError
 from hf_datasel.cli.rows import HeldOutArguments
+from hf_datasel.training.valuation_options import ValuationOptions
 
 if TYPE_CHECKING:
     from hf_datasel.cli.record import RecordArguments
 
-WHEN = ("num_checkpoints", "checkpoint_steps", "checkpoint_epochs", "checkpoint_fractions", "mode")
+WHEN = ("num_checkpoints", "checkpoint_steps", "checkpoint_epochs", "checkpoint_fractions")
+DIRECTION = (
+    "validation_dataset",
+    "parameters",
+    "precondition",
+    "group_column",
+    "group_weights",
+    "low_rank",
+    "score_every",
+)
 # The options that each metric reads beside --trace_dir, --tokens_per_batch and --overwrite.
 READ_BY: dict[str, tuple[str, ...]] = {
-    "loss": WHEN,
-    "influence": (
-        *WHEN,
-        *(
-            "validation_dataset",
-            "anchor_dataset",
-            "parameters",
-            "precondition",
-            "norms",
-            "contrasts",
-            "ifd",
-            "pairing",
-            "dot_only",
-        ),
-        *("group_column", "group_weights", "low_rank", "score_every"),
-    ),
+    "loss": (*WHEN, "mode"),
+    "influence": (*WHEN, "mode", *DIRECTION, "anchor_dataset", "norms", "contrasts", "ifd", "pairing", "dot_only"),
+    "in_run_shapley": (*WHEN, *DIRECTION),
+    "shapley": ("validation_dataset", "group_column", *ValuationOptions.__dataclass_fields__),
+    "embeddings": ("embedder",),
+    "dsir": ("validation_dataset",),
     "ifd": (),
     "datainf": ("validation_dataset", "parameters"),
 }
@@ -46,11 +46,14 @@ BESIDE = ("norms", "contrasts", "ifd", "pairing")
 class MeasureArguments:
     """What is recorded; everything but `metric` concerns gradients."""
 
-    metric: Literal["loss", "influence", "ifd", "datainf"] = field(
+    metric: Literal["loss", "influence", "shapley", "in_run_shapley", "embeddings", "dsir", "ifd", "datainf"] = field(
         default="loss",
         metadata={
             "help": "loss: for s2l and perplexity; influence: gradients against those of --validation_dataset, for "
-            "clues; ifd and datainf: measured once, when training ends, for the methods of these names."
+            "clues; shapley: for shed, what clusters of rows are worth in fine-tunes, measured on "
+            "--validation_dataset; in_run_shapley: the same of rows, from the gradients of one training; embeddings: "
+            "for dataset_quantization; dsir: log weights towards --validation_dataset; ifd and datainf: measured "
+            "once, when training ends."
         },
     )
     parameters: list[str] = field(
@@ -81,7 +84,8 @@ class MeasureArguments:
         metadata={"help": "Influence: how much better an answer fits its question than so many others."},
     )
     group_column: str | None = field(
-        default=None, metadata={"help": "Influence: sum the mean gradients of the groups in this validation column."}
+        default=None,
+        metadata={"help": "Sum the mean gradients of the groups in this validation column; shapley: measure in them."},
     )
     group_weights: str | None = field(default=None, metadata={"help": "Influence: JSON of these groups' weights."})
     low_rank: float | None = field(
@@ -92,7 +96,9 @@ class MeasureArguments:
     )
     score_every: int = field(default=1, metadata={"help": "Influence, in_run: score every so many optimiser steps."})
 
-    def require_fitting(self, options: RecordArguments, held_out: HeldOutArguments) -> None:
+    def require_fitting(
+        self, options: RecordArguments, held_out: HeldOutArguments, valuation: ValuationOptions
+    ) -> None:
         """Refuse options that the metric does not read, and a metric without the rows that it needs.
 
         Raises:
@@ -100,12 +106,14 @@ class MeasureArguments:
         """
         self._weights()
         read = READ_BY[self.metric]
-        for arguments in (self, options, held_out):
+        for arguments in (self, options, held_out, valuation):
             given = [item.name for item in fields(arguments) if getattr(arguments, item.name) != _default(item)]
             for name in given:
                 if any(name in others and name not in read for others in READ_BY.values()):
                     readers = [metric for metric, others in READ_BY.items() if name in others]
                     raise UsageError(f"--metric {self.metric} does not read --{name}: it is for {', '.join(readers)}")
+        if valuation.in_run:
+            raise UsageError("--estimator in_run has a name of its own here: pass --metric in_run_shapley")
         if self.dot_only and self._chosen:
             raise UsageError(f"--dot_only records nothing beside inner products: leave out --{self._chosen[0]}")
         if "validation_dataset" in read and held_out.validation_dataset is None:
@@ -147,8 +155,8 @@ class MeasureArguments:
 
     @property
     def is_for_default(self) -> bool:
-        """Whether what the default selector reads is recorded."""
-        return not self.dot_only and not self._chosen
+        """Whether what the default selector of CLUES reads is recorded."""
+        return self.metric == "influence" and not self.dot_only and not self._chosen
 
     @property
     def _chosen(self) -> list[str]:
@@ -177,10 +185,13 @@ def record_with(
     if measures.metric == "loss":
         trainer.add_callback(LossTrajectoryCallback(trainer, dataset=dataset, **common, **options.checkpoints()))
         return lambda: None
-    if measures.metric == "influence":
+    if measures.metric in ("influence", "in_run_shapley"):
         gradients = measures.gradient_options(held_out["validation_dataset"], trainer.args.seed)
+        when = options.checkpoints()
+        if measures.metric == "in_run_shapley":
+            when["mode"] = "in_run"
         trainer.add_callback(
-            GradientTraceCallback(trainer, dataset=dataset, **held_out, **gradients, **common, **options.checkpoints())
+            GradientTraceCallback(trainer, dataset=dataset, **held_out, **gradients, **common, **when)
         )
         return lambda: None
     place = Path(options.trace_dir)
@@ -202,6 +213,10 @@ def next_step(measures: MeasureArguments, trace_dir: str, has_anchors: bool) -> 
         "influence": f"--method clues {score}" + ("--threshold conformal" if has_anchors else "--budget 0.5"),
         "ifd": "--method ifd --cherry --budget 0.11",
         "datainf": "--method datainf --budget 0.5",
+        "shapley": "--method shed --budget 0.11",
+        "in_run_shapley": "--method shed --budget 0.11",
+        "embeddings": "--method dataset_quantization --budget 0.11",
+        "dsir": "--method dsir --budget 0.11",
     }
     return f"hf-datasel select --trace_dir {trace_dir} {how[measures.metric]}"
 

@@ -1,4 +1,4 @@
-"""`hf-datasel record`: train a proxy model and write the trace of every example's loss, or of its gradient."""
+"""`hf-datasel record`: write what a method selects by, by training a proxy model with recording or without it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from hf_datasel.cli.measures import MeasureArguments, next_step, record_with
 from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments
 from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
+from hf_datasel.training.valuation_options import ValuationOptions
 
 SUMMARY = (
     "Train a proxy model on the whole dataset and record every example's loss at several checkpoints, or how its "
-    "gradient agrees with that of trusted rows (--metric influence). The trace is what `hf-datasel select` reads; the "
-    "trained proxy stays in --output_dir."
+    "gradient agrees with that of trusted rows (--metric influence); or embed the rows and value clusters of them by "
+    "fine-tunes (--metric shapley). --trace_dir is what `hf-datasel select` reads; a proxy that was trained on "
+    "everything stays in --output_dir."
 )
 NEEDS = "--dataset DATA --model_name_or_path MODEL"
 EXAMPLES = (
@@ -22,6 +24,8 @@ EXAMPLES = (
     "hf-datasel record --config record.yaml --num_checkpoints 12",
     "hf-datasel record --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --use_peft --metric influence \\\n"
     "      --validation_dataset trusted.jsonl --anchor_dataset anchors.jsonl",
+    "hf-datasel record --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --use_peft --metric shapley \\\n"
+    "      --validation_dataset trusted.jsonl --num_clusters 100 --trace_dir valuation",
     "accelerate launch -m hf_datasel record --config record.yaml",
 )
 
@@ -30,7 +34,9 @@ EXAMPLES = (
 class RecordArguments:
     """Options of `hf-datasel record`."""
 
-    trace_dir: str = field(default="trace", metadata={"help": "Where the trace is written."})
+    trace_dir: str = field(
+        default="trace", metadata={"help": "Where the trace is written, or the embeddings or the valuation."}
+    )
     num_checkpoints: int | None = field(
         default=None,
         metadata={
@@ -56,7 +62,7 @@ class RecordArguments:
         default=None,
         metadata={"help": "Tokens of a sweep's batch, padding included (8192 if not given; 4096 with gradients)."},
     )
-    overwrite: bool = field(default=False, metadata={"help": "Replace a trace that is there."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace what is there."})
 
     def common_arguments(self) -> dict[str, Any]:
         """The keyword arguments that every recording takes."""
@@ -79,7 +85,7 @@ def make_parser() -> CommandParser:
     """The parser of `hf-datasel record`."""
     from trl import ModelConfig, SFTConfig
 
-    ours = (DatasetArguments, HeldOutArguments, MeasureArguments, RecordArguments)
+    ours = (DatasetArguments, HeldOutArguments, MeasureArguments, RecordArguments, ValuationOptions)
     own = [name for kind in ours for name in kind.__dataclass_fields__]
     return CommandParser("record", SUMMARY, (*ours, SFTConfig, ModelConfig), own, NEEDS, EXAMPLES, machine_defaults())
 
@@ -89,16 +95,21 @@ def run(
     held_out: HeldOutArguments,
     measures: MeasureArguments,
     options: RecordArguments,
+    valuation: ValuationOptions,
     training_args: Any,
     model_args: Any,
 ) -> None:
-    """Train the proxy with recording, and save it beside the trace."""
+    """Train the proxy with recording, and save it beside the trace; or make what needs no such training."""
     from trl import SFTTrainer
 
     from hf_datasel import Trace
+    from hf_datasel.cli.evidence import WRITERS, write_evidence
 
+    measures.require_fitting(options, held_out, valuation)
+    if measures.metric in WRITERS:
+        write_evidence(measures, options, valuation, dataset_options, held_out, training_args, model_args)
+        return
     model_options = model_arguments(model_args, training_args)
-    measures.require_fitting(options, held_out)
     dataset, trusted = dataset_options.load(), held_out.load_held_out()
     measures.require_answers(trusted["validation_dataset"])
     trainer = SFTTrainer(train_dataset=dataset, **model_options)
@@ -112,7 +123,7 @@ def run(
         unmeasured = sum(len(ids) for ids in trace.unmeasurable.values())
         print_once(
             f"recorded {trace.num_examples:,} examples x {trace.num_checkpoints} "
-            f"checkpoint{'s' if trace.num_checkpoints > 1 else ''}: {options.trace_dir}"
+            f"checkpoint{'s' if trace.num_checkpoints != 1 else ''}: {options.trace_dir}"
             + (f" ({unmeasured:,} examples could not be measured)" if unmeasured else ""),
             f"next: {next_step(measures, options.trace_dir, trusted['anchor_dataset'] is not None)}",
         )

@@ -51,7 +51,8 @@ class HeldOutArguments:
     validation_dataset: str | None = field(
         default=None,
         metadata={
-            "help": "Trusted rows that gradients are held against, none of them in --dataset; given as that is."
+            "help": "Trusted rows, none of them in --dataset and given as that is: gradients are held against them, "
+            "models measured on them, and DSIR's target is like them."
         },
     )
     validation_split: str = field(default="train", metadata={"help": "Split of --validation_dataset."})

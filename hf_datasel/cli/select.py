@@ -1,4 +1,4 @@
-"""`hf-datasel select`: a recorded trace in, a Selection and the curated dataset out."""
+"""`hf-datasel select`: what was recorded in, a Selection and the curated dataset out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from hf_datasel.cli.console import is_main_process, print_once, quiet_unless_ter
 from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, save_rows
 from hf_datasel.functional.thresholds import RULES
-from hf_datasel.selectors import SELECTORS, CLUESSelector, ScoreSelector
+from hf_datasel.selectors import (
+    SELECTORS,
+    CLUESSelector,
+    DatasetQuantizationSelector,
+    DSIRSelector,
+    FullSelector,
+    ScoreSelector,
+    SHEDSelector,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     from hf_datasel.selectors.base import Selector
 
 SUMMARY = (
-    "Choose examples from the trace that `hf-datasel record` wrote. Writes the Selection (ids, clusters, provenance) "
+    "Choose examples by what `hf-datasel record` wrote. Writes the Selection (ids, clusters, provenance) "
     "and, where --curated_dir is given, the dataset cut down to it."
 )
 NEEDS = "--trace_dir DIR --budget SHARE_OR_NUMBER"
@@ -29,6 +37,7 @@ EXAMPLES = (
     "hf-datasel select --trace_dir trace --budget 0.11 --output_dir selection",
     "hf-datasel select --trace_dir trace --budget 3000 --dataset data.jsonl --curated_dir curated",
     "hf-datasel select --method clues --trace_dir trace --threshold conformal --alpha 0.1",
+    "hf-datasel select --method shed --trace_dir valuation --budget 0.1 --sampling qwcs",
 )
 
 
@@ -37,14 +46,19 @@ class SelectArguments:
     """Options of `hf-datasel select`."""
 
     trace_dir: str | None = field(
-        default=None, metadata={"help": "The trace to select from; random selection can do with --dataset alone."}
+        default=None,
+        metadata={
+            "help": "What record wrote: a trace, for shed a valuation or the trace of in_run_shapley, for "
+            "dataset_quantization embeddings; random and full can do with --dataset alone."
+        },
     )
     method: str = field(
         default="s2l",
         metadata={
             "choices": sorted(SELECTORS),
             "help": "s2l: spread the budget over clusters of loss trajectories; clues: gradients that agree with "
-            "trusted ones; perplexity, ifd, datainf, random: baselines; oracle: known labels.",
+            "trusted ones; shed: the clusters that are worth most to train on; oracle: known labels; the others are "
+            "baselines.",
         },
     )
     budget: str | None = field(
@@ -96,6 +110,26 @@ class SelectArguments:
     loss_at: Literal["trajectory", "last"] = field(
         default=CLUESSelector.loss_at,
         metadata={"help": "CLUES: the loss fused takes, of all checkpoints or the last."},
+    )
+    sampling: Literal["qocs", "qwcs"] = field(
+        default=SHEDSelector.sampling,
+        metadata={"help": "SHED: qocs, the best clusters whole; qwcs, clusters drawn by a softmax of their values."},
+    )
+    cluster_weighting: Literal["softmax", "raw"] = field(
+        default=SHEDSelector.weighting,
+        metadata={"help": "SHED, qwcs: softmax of z-scores of the values, or of the values raw, as in the paper."},
+    )
+    sharpness: float = field(
+        default=SHEDSelector.sharpness, metadata={"help": "SHED, qwcs: how strongly values count."}
+    )
+    noise: Literal["gumbel", "none"] = field(
+        default=DSIRSelector.noise, metadata={"help": "DSIR: draw by the weights (gumbel), or keep the largest."}
+    )
+    num_bins: int = field(
+        default=DatasetQuantizationSelector.num_bins, metadata={"help": "Dataset Quantization: number of bins."}
+    )
+    chunk_size: int | None = field(
+        default=None, metadata={"help": "Dataset Quantization: fill bins in parts of so many rows, for large sets."}
     )
     cherry: bool = field(default=False, metadata={"help": "IFD: drop what lies above 1, as Cherry LLM does."})
     seed: int = field(default=42, metadata={"help": "Seed of the clustering, of the draws, and of ties."})
@@ -170,9 +204,13 @@ def make_selector(options: SelectArguments) -> Selector:
     """The selector that the options name."""
     selector = SELECTORS[options.method]
     own = {item.name: getattr(options, item.name) for item in fields(selector) if hasattr(options, item.name)}
+    if selector is SHEDSelector:
+        own["weighting"] = options.cluster_weighting
     if not issubclass(selector, ScoreSelector):
         if options.threshold is not None:
             raise UsageError(f"--method {options.method} gives no scores, so it has no --threshold: pass --budget")
+        if selector is FullSelector and options.budget is None:
+            return selector(**own)
         return selector(**{**own, "budget": parse_budget(options.budget)})
     if options.budget is not None and options.threshold is not None:
         raise UsageError("--budget and --threshold are both given: pass the one or the other")
@@ -206,14 +244,28 @@ def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) ->
 
 
 def _select(options: SelectArguments, dataset: Dataset | None) -> Selection:
-    from hf_datasel import Trace
     from hf_datasel.data import dataset_fingerprint, rows, strata
 
-    evidence: Any = rows(dataset) if options.trace_dir is None else Trace.load(options.trace_dir)
+    evidence: Any = rows(dataset) if options.trace_dir is None else _load(options.method, options.trace_dir)
     if dataset is not None and evidence.fingerprint is not None:
-        evidence.fingerprint.require_same(dataset_fingerprint(dataset), f"The trace {options.trace_dir}")
+        evidence.fingerprint.require_same(dataset_fingerprint(dataset), f"What was recorded in {options.trace_dir}")
     groups = strata(dataset, options.strata_column) if options.strata_column is not None else None
     return make_selector(options).select(evidence, strata=groups)
+
+
+def _load(method: str, path: str) -> Any:
+    """What was recorded, of the kind that the method reads; SHED takes a trace of gradients, too."""
+    from hf_datasel import Trace, Valuation, trace_manifest
+    from hf_datasel.storage import read_json
+
+    reads, manifest = SELECTORS[method].reads, Path(path) / trace_manifest.NAME
+    if (
+        reads is Valuation
+        and manifest.is_file()
+        and read_json(manifest, "Trace").get("format") == trace_manifest.FORMAT
+    ):
+        return Valuation.from_trace(Trace.load(path))
+    return reads.load(path)
 
 
 def _cut(details: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ EXAMPLES = (
     "      --selection_path selection",
     "hf-datasel train --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --output_dir out --use_peft \\\n"
     "      --selection_method clues --validation_dataset trusted.jsonl --anchor_dataset anchors.jsonl",
+    "hf-datasel train --dataset data.jsonl --model_name_or_path Qwen/Qwen3-0.6B --output_dir out --use_peft \\\n"
+    "      --selection_method shed --validation_dataset trusted.jsonl --selection_budget 0.1",
     "accelerate launch -m hf_datasel train --config train.yaml",
 )
 

@@ -15,9 +15,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import PreTrainedModel
 
-from hf_datasel.collaborative.lending import lend
 from hf_datasel.collaborative.messages import Adapter
 from hf_datasel.storage import atomic_directory, write_atomic
+from hf_datasel.training.describe import NOT_THE_ADAPTER
+from hf_datasel.training.lending import PLAIN_INITS, lend
 from hf_datasel.training.state import preserved_rng
 
 # What a receiver needs to use the matrices. Names of models, paths and the rest stay at home.
@@ -37,16 +38,7 @@ SHARED = (
     "init_lora_weights",
 )
 # Neither here nor there: they change nothing that is trained.
-IRRELEVANT = (
-    "peft_type",
-    "peft_version",
-    "auto_mapping",
-    "base_model_name_or_path",
-    "revision",
-    "inference_mode",
-    "runtime_config",
-)
-PLAIN_INITS = (True, False, "gaussian", "orthogonal")  # the others write into the model's own weights
+IRRELEVANT = ("peft_type", *NOT_THE_ADAPTER)
 MATRIX = re.compile(r"\.lora_(embedding_)?[AB](\.weight)?$")
 
 

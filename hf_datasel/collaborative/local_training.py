@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +10,14 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.optimization import get_scheduler
 from trl import SFTConfig, SFTTrainer
 
 from hf_datasel.collaborative.adapters import make_config, write_adapter
-from hf_datasel.collaborative.lending import lend
 from hf_datasel.collaborative.messages import Adapter
-from hf_datasel.training.state import preserved_rng
+from hf_datasel.training.lending import lend
+from hf_datasel.training.side_training import free_memory, quiet_args, side_trainer
 
 
 class RoundTrainer(SFTTrainer):
@@ -120,8 +118,9 @@ class LocalTraining:
             is_prepared: the rows are a former trainer's ``train_dataset``, tokenised already.
         """
         args = self._round_args(output_dir, round, num_steps, is_prepared)
-        with preserved_rng(args.device):
-            trainer = RoundTrainer(
+
+        def make() -> SFTTrainer:
+            return RoundTrainer(
                 model=lend(self.model),
                 args=args,
                 train_dataset=dataset,
@@ -131,23 +130,15 @@ class LocalTraining:
                 schedule_steps=None if num_steps is None else num_rounds * num_steps,
                 **self._sft_options,
             )
-            trainer.remove_callback(PrinterCallback)
+
+        with side_trainer(make, args.device) as trainer:
             write_adapter(trainer.model, start)
             yield trainer
         del trainer
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
     def _round_args(self, output_dir: Path, round: int, num_steps: int | None, is_prepared: bool) -> SFTConfig:
-        args = copy.deepcopy(self._args)
-        args.output_dir = str(output_dir)
-        args.model_init_kwargs = None  # the model is there already
-        args.report_to = []
-        args.push_to_hub = False
-        args.eval_strategy = "no"
-        args.load_best_model_at_end = False
-        args.disable_tqdm = True
+        args = quiet_args(self._args, output_dir=str(output_dir))
         if num_steps is not None:
             args.max_steps = num_steps
             args.save_strategy = "no"

@@ -18,9 +18,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
 from hf_datasel.collaborative.adapters import make_config, read_adapter, require_finite, write_adapter
-from hf_datasel.collaborative.lending import lend
 from hf_datasel.collaborative.messages import Adapter
 from hf_datasel.collaborative.weights import Weights, check_weights, resolve_weights
+from hf_datasel.training.lending import lend
 from hf_datasel.training.state import preserved_rng
 
 EqualRank = Literal["linear", "ties", "dare_linear", "dare_ties", "magnitude_prune"]

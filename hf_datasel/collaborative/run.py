@@ -29,17 +29,17 @@ from hf_datasel.collaborative.fedavg import FedAvg
 from hf_datasel.collaborative.local_training import LocalTraining
 from hf_datasel.collaborative.merging import Merge
 from hf_datasel.collaborative.party import Party, PartyServer
-from hf_datasel.collaborative.progress import AnswerBar
 from hf_datasel.collaborative.report import describe_model, describe_selection, make_report
 from hf_datasel.collaborative.tables import pack_rows
 from hf_datasel.collaborative.transport import InProcess, Transport
-from hf_datasel.collaborative.workspace import claim, digest, training_settings
+from hf_datasel.collaborative.workspace import claim, digest
 from hf_datasel.data import dataset_fingerprint
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import CLUESSelector
 from hf_datasel.storage import write_json
-from hf_datasel.training.describe import versions
+from hf_datasel.training.describe import training_settings, versions
 from hf_datasel.training.influence.wanted import wanted_contrasts
+from hf_datasel.training.progress import OneBar
 
 Handlers = Mapping[str, Callable[[Any], Any]]
 DEFAULT_RULE = CLUESSelector()
@@ -205,7 +205,7 @@ def clues(
         "versions": {**versions(), "peft": peft.__version__},
     }
     claim(directory, settings, overwrite=overwrite)
-    with AnswerBar(plan.num_answers, progress) as bar:
+    with OneBar(plan.num_answers, "clues", "answer", progress) as bar:
         outcome = Coordinator(connect(servers), loaded, plan, directory, bar.advance).run()
     for notice in outcome.threshold.notices if outcome.threshold is not None else ():
         warnings.warn(notice, UserWarning, stacklevel=2)

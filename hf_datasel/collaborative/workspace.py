@@ -15,24 +15,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from trl import SFTConfig
-
 from hf_datasel.storage import read_json, write_json
 
 MARKER = "clues.json"
 OWN = ("parties", "round.message", "adapter", "report.json", MARKER)
-# Where files go, and what is shown: a run may be taken up with others.
-NOT_SETTINGS = (
-    "output_dir",
-    "logging_dir",
-    "run_name",
-    "report_to",
-    "disable_tqdm",
-    "logging_",
-    "log_",
-    "hub_",
-    "push_",
-)
 
 
 def claim(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> None:
@@ -69,12 +55,6 @@ def claim(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> None
         )
     if not (directory / MARKER).is_file():
         write_json(directory / MARKER, plain)
-
-
-def training_settings(args: SFTConfig) -> dict[str, Any]:
-    """The arguments that decide what training does, as JSON values."""
-    values = {key: value for key, value in args.to_dict().items() if not key.startswith(NOT_SETTINGS)}
-    return json.loads(json.dumps(values, default=str))
 
 
 def digest(payload: bytes) -> str:

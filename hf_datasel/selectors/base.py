@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_datasel.selection import Selection
-from hf_datasel.selectors.pool import Pool, Strata, gather_pool
+from hf_datasel.selectors.pool import Evidence, Pool, Strata, gather_pool
+from hf_datasel.trace import Trace
 from hf_datasel.version import __version__
 
 LARGEST_SEED = 2**31 - 2  # faiss holds a seed in an int and trains with seed + 1
@@ -59,14 +60,15 @@ class Selector(ABC):
 
     name: ClassVar[str]
     reads_values: ClassVar[bool] = True
+    reads: ClassVar[type[Evidence]] = Trace  # the kind of evidence its values come from
     is_random: ClassVar[bool] = True  # False where the seed only breaks ties
 
     def select(self, evidence: Any, *, strata: Strata | None = None, within: Selection | None = None) -> Selection:
         """Choose examples.
 
         Args:
-            evidence: a `Trace`. A method that reads no values also takes a dataset with example ids, or anything with
-                `ids` and `fingerprint`.
+            evidence: what the method reads: a `Trace`, for some `Embeddings` or a `Valuation`. A method that reads no
+                values also takes a dataset with example ids, or anything with `ids` and `fingerprint`.
             strata: a label for every candidate, where each label is to have its share.
             within: choose among the rows that this Selection kept; its provenance comes first in the new one.
 
@@ -79,7 +81,8 @@ class Selector(ABC):
                 a candidate without a label, or evidence and `within` from different datasets.
         """
         self._check()
-        pool = gather_pool(evidence, strata, within, reads_values=self.reads_values, asker=type(self).__name__)
+        asker = type(self).__name__
+        pool = gather_pool(evidence, strata, within, reads_values=self.reads_values, asker=asker, kind=self.reads)
         choice = self._decide(pool)
         for notice in choice.notices:
             warnings.warn(notice, UserWarning, stacklevel=2)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +24,33 @@ from hf_datasel.example_ids import (
 )
 from hf_datasel.fingerprint import DatasetFingerprint
 from hf_datasel.selection import Selection
-from hf_datasel.trace_companions import TraceWithCompanions
+from hf_datasel.trace import Trace
+
+
+class Evidence(Protocol):
+    """What is known of N examples and a selector chooses by: a Trace, Embeddings, a Valuation."""
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """int64 [N], strictly ascending."""
+
+    @property
+    def fingerprint(self) -> DatasetFingerprint | None:
+        """The dataset whose rows the ids number, where known."""
+
+    @property
+    def selectable(self) -> NDArray[np.int64]:
+        """Positions of the rows that can be chosen at all, ascending."""
+
+    def require_measured(self, positions: NDArray[np.int64] | None = None) -> None:
+        """Raise ValueError, naming the example, where a value of a row that matters is unknown."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the provenance says of it, as JSON can hold it."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evidence:
+        """What was saved at a path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +98,8 @@ class Pool:
         ids: int64 [M], strictly ascending.
         fingerprint: the dataset whose rows the ids number, where known.
         evidence: what the provenance says of the evidence.
-        trace: where values are read from; None for a method that reads none.
-        positions: int64 [M], the candidates' rows in the trace; None where they are all its rows.
+        source: where values are read from; None where the candidates are all that is known.
+        positions: int64 [M], the candidates' rows in the source; None where they are all its rows.
         codes: int32 [M], the stratum of each candidate; None without strata.
         stratum_names: what the codes stand for, sorted.
     """
@@ -80,39 +107,51 @@ class Pool:
     ids: NDArray[np.int64]
     fingerprint: DatasetFingerprint | None
     evidence: dict[str, Any] = field(default_factory=dict)
-    trace: TraceWithCompanions | None = None
+    source: Any = None
     positions: NDArray[np.int64] | None = None
     codes: NDArray[np.int32] | None = None
     stratum_names: tuple[str, ...] = ()
 
+    @property
+    def trace(self) -> Trace:
+        """The source of a method that reads a Trace."""
+        assert isinstance(self.source, Trace)
+        return self.source
+
     def read(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        """Values of the candidates at a slice or at positions in the pool, float32 [m, T]."""
-        assert self.trace is not None
+        """Values of the candidates of a Trace at a slice or at positions in the pool, float32 [m, T]."""
         return self.trace.take(index if self.positions is None else self.positions[index])
 
 
 def gather_pool(
-    evidence: Any, strata: Strata | None, within: Selection | None, *, reads_values: bool, asker: str
+    evidence: Any,
+    strata: Strata | None,
+    within: Selection | None,
+    *,
+    reads_values: bool,
+    asker: str,
+    kind: type[Evidence] = Trace,
 ) -> Pool:
     """The candidates: rows of the evidence that can be measured, kept by `within`, with their strata.
 
     Raises:
-        TypeError: `asker` reads values and the evidence is no Trace, or the evidence has no ids.
+        TypeError: `asker` reads values and the evidence is not of its `kind`, or the evidence has no ids.
         ValueError: no candidate is left, one was not measured, or the datasets differ.
     """
-    trace = evidence if isinstance(evidence, TraceWithCompanions) else None
-    if reads_values and trace is None:
+    if reads_values and not isinstance(evidence, kind):
+        name = kind.__name__
         raise TypeError(
-            f"{asker} needs a Trace, as in {asker}(...).select(Trace.load(path)), not {type(evidence).__name__}."
+            f"{asker} chooses by evidence of the kind {name}, as in {asker}(...).select({name}.load(path)), not by "
+            f"{type(evidence).__name__}."
         )
-    ids, fingerprint = (trace.ids, trace.fingerprint) if trace is not None else _ids_of(evidence, asker)
+    source: Evidence | None = evidence if hasattr(evidence, "require_measured") else None
+    ids, fingerprint = (source.ids, source.fingerprint) if source is not None else _ids_of(evidence, asker)
     note: dict[str, Any] = {"num_examples": len(ids), "fingerprint": fingerprint and fingerprint.to_dict()}
     positions: NDArray[np.int64] | None = None
-    if trace is not None:
-        note |= {"metric": trace.metric, "mode": trace.mode, "steps": trace.steps.tolist(), "complete": trace.complete}
-        note["unmeasurable"] = {reason: len(marked) for reason, marked in sorted(trace.unmeasurable.items())}
-        if trace.unmeasurable:
-            positions = trace.selectable
+    if source is not None:
+        note |= source.describe()
+        selectable = source.selectable
+        positions = selectable if len(selectable) < len(ids) else None
     if within is not None:
         if fingerprint is not None and within.fingerprint is not None:
             fingerprint.require_same(within.fingerprint, "The Selection passed as within=")
@@ -122,10 +161,10 @@ def gather_pool(
     candidates = ids if positions is None else ids[positions]
     if not candidates.size:
         raise ValueError(f"{asker} has nothing to choose from: {_why_empty(len(ids), within)}.")
-    if trace is not None and reads_values:
-        trace.require_measured(None if within is None else positions)
+    if source is not None and reads_values:
+        source.require_measured(None if within is None else positions)
     codes, names = (None, ()) if strata is None else strata.codes(candidates)
-    return Pool(candidates, fingerprint, note, trace, positions, codes, names)
+    return Pool(candidates, fingerprint, note, source, positions, codes, names)
 
 
 def _ids_of(evidence: Any, asker: str) -> tuple[NDArray[np.int64], DatasetFingerprint | None]:

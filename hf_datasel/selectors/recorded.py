@@ -36,7 +36,6 @@ class Recorded:
     @classmethod
     def candidates(cls, pool: Pool) -> Recorded:
         """The candidates of a pool that was gathered from a Trace."""
-        assert pool.trace is not None
         return cls(pool.trace, pool.positions)
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast
 
 from hf_datasel.fingerprint import DatasetFingerprint
@@ -25,7 +25,7 @@ def select_once(accelerator: Accelerator, select: Callable[[], Selection]) -> Se
     return from_bytes(decide_once(accelerator, lambda: to_bytes(select()), "Selecting"))
 
 
-def decide_once(accelerator: Accelerator, decide: Callable[[], bytes], what: str) -> bytes:
+def decide_once(accelerator: Accelerator | PartialState, decide: Callable[[], bytes], what: str) -> bytes:
     """Run ``decide`` on the main process and give what it returns to all.
 
     Raises:
@@ -72,7 +72,7 @@ def from_bytes(payload: bytes) -> Selection:
     )
 
 
-def _broadcast_bytes(accelerator: Accelerator, payload: bytes) -> bytes:
+def _broadcast_bytes(accelerator: Accelerator | PartialState, payload: bytes) -> bytes:
     length = broadcast(torch.tensor([len(payload)], device=accelerator.device))
     buffer = torch.zeros(int(length), dtype=torch.uint8, device=accelerator.device)
     if accelerator.is_main_process:

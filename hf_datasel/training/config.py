@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from trl import SFTConfig
+
+from hf_datasel.selectors import SHEDSelector
+from hf_datasel.training.valuation_options import ValuationOptions
+
+
+def _of_valuation(name: str) -> Any:
+    """The field of `ValuationOptions`, whose default and help hold here, too."""
+    own = ValuationOptions.__dataclass_fields__[name]
+    return field(
+        default=own.default, metadata={"help": f"SHED: {own.metadata['help'][0].lower()}{own.metadata['help'][1:]}"}
+    )
 
 
 @dataclass
@@ -13,14 +24,15 @@ class SelectingSFTConfig(SFTConfig):
     """Configuration of :class:`~hf_datasel.SelectingSFTTrainer`: every field of ``trl.SFTConfig``, and these.
 
     Args:
-        selection_method: name of a selector: "s2l", "clues", "perplexity", "ifd", "datainf" or "random".
+        selection_method: name of a selector: "s2l", "clues", "shed", or of a baseline: "perplexity", "ifd", "datainf",
+            "dsir", "dataset_quantization", "random" or "full".
         selection_budget: a share of the examples in (0, 1], or a number of examples above 1. Without one, methods that
-            score take their threshold, and the others keep 0.11, as S2L's paper does.
+            score take their threshold, "full" keeps everything, and the others 0.11, as S2L's paper does.
         selection_threshold: of methods that score, instead of a budget: a number, or a rule over the anchors' scores
             ("mean", "quantile", "conformal", "f1").
         selection_alpha: share of the clean examples that "quantile" and "conformal" may lose.
         selection_seed: of the selector.
-        selection_num_clusters: K of S2L. The paper takes 100.
+        selection_num_clusters: K of S2L, 100 by default as in the paper; C of SHED, see below.
         selection_variant: "paper" (Algorithm 1) or "official" (what the released code does).
         selection_transform: of the trajectories before clustering: "none" (published), "log" or "zscore".
         selection_strata_column: select within the groups of this column.
@@ -33,8 +45,24 @@ class SelectingSFTConfig(SFTConfig):
         selection_parameters: whose gradients count: "all", "lora", "qv", "first_layer", "last_layer" or a regular
             expression.
         selection_precondition: of CLUES' direction: "none", "adam" or "official".
-        selection_group_column: of the validation rows: sum these groups' mean gradients.
+        selection_group_column: of the validation rows: sum these groups' mean gradients; of SHED: measure in these
+            groups.
         selection_low_rank: rank of the direction's matrices, or the share of energy to keep; exact without.
+        selection_embedder: of SHED and Dataset Quantization: name or path of an encoder, "bag" or "model".
+        selection_clustering: of SHED's embeddings: "kmeans" or "agglomerative". ``selection_num_clusters`` is 100 by
+            default, or one a row where there are fewer.
+        selection_estimator: of SHED: how clusters are valued by fine-tunes on coalitions: "regression", "paper",
+            "official" or "exact"; or "in_run", rows by the gradients of a single training (clusters of them where
+            ``selection_num_clusters`` is given).
+        selection_num_evaluations: fine-tunes at most; "regression" takes 3 a cluster and 10 more by default.
+        selection_estimator_options: more of the estimator's options by name, such as ``{"max_share": 0.3}``.
+        selection_utility_metric: of a fine-tuned model on ``validation_dataset``: "log_likelihood", "loss",
+            "exact_match", or a metric of ``evaluate``.
+        selection_utility_objective: of that metric in the groups of ``selection_group_column``: "mean" or
+            "worst_group".
+        selection_coalitions_at_once: adapters that a process trains together: a number or "auto".
+        selection_sampling: "qocs", the best clusters whole, or "qwcs", drawn by a softmax of their values.
+        selection_sharpness: of "qwcs": how strongly values count.
         selection_online_every: every so many steps, train on part of each batch: the rows whose gradients agree best
             with that of ``validation_dataset`` (GREATS).
         selection_online_share: that part.
@@ -53,13 +81,15 @@ class SelectingSFTConfig(SFTConfig):
         "proxy_model_init_kwargs",
         "proxy_training_args",
         "selection_options",
+        "selection_estimator_options",
     ]
 
     selection_method: str = field(
         default="s2l",
         metadata={
-            "help": "s2l (clusters of loss trajectories), clues (gradients that agree with trusted ones), perplexity, "
-            "ifd, datainf or random."
+            "help": "s2l (clusters of loss trajectories), clues (gradients that agree with trusted ones), shed "
+            "(clusters that are worth most to train on), perplexity, ifd, datainf, dsir, dataset_quantization, "
+            "random or full."
         },
     )
     selection_budget: float | None = field(
@@ -77,7 +107,9 @@ class SelectingSFTConfig(SFTConfig):
         default=0.1, metadata={"help": "Share of clean examples that 'quantile' and 'conformal' may lose."}
     )
     selection_seed: int = field(default=42, metadata={"help": "Seed of the selector."})
-    selection_num_clusters: int = field(default=100, metadata={"help": "Number of trajectory clusters K of S2L."})
+    selection_num_clusters: int | None = field(
+        default=None, metadata={"help": "Number of clusters, of S2L's trajectories or SHED's embeddings; default 100."}
+    )
     selection_variant: Literal["paper", "official"] = field(
         default="paper", metadata={"help": "S2L as in the 'paper' (Algorithm 1) or as the 'official' code does it."}
     )
@@ -119,6 +151,23 @@ class SelectingSFTConfig(SFTConfig):
     selection_low_rank: float | None = field(
         default=None,
         metadata={"help": "Rank of the direction's matrices, or the share of energy to keep, in (0, 1)."},
+    )
+    selection_embedder: str = _of_valuation("embedder")
+    selection_clustering: Literal["kmeans", "agglomerative"] = _of_valuation("clustering")
+    selection_estimator: Literal["regression", "paper", "official", "exact", "in_run"] = _of_valuation("estimator")
+    selection_num_evaluations: int | None = _of_valuation("num_evaluations")
+    selection_estimator_options: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "SHED: JSON of more options of the estimator, as max_share or group_size."}
+    )
+    selection_utility_metric: str = _of_valuation("utility_metric")
+    selection_utility_objective: Literal["mean", "worst_group"] = _of_valuation("utility_objective")
+    selection_coalitions_at_once: str = _of_valuation("coalitions_at_once")
+    selection_sampling: Literal["qocs", "qwcs"] = field(
+        default=SHEDSelector.sampling,
+        metadata={"help": "SHED: 'qocs', the best clusters whole, or 'qwcs', drawn by a softmax of their values."},
+    )
+    selection_sharpness: float = field(
+        default=SHEDSelector.sharpness, metadata={"help": "SHED: how strongly values count in 'qwcs'."}
     )
     selection_online_every: int | None = field(
         default=None, metadata={"help": "Every so many steps, train on the best-scoring part of each batch (GREATS)."}
@@ -166,6 +215,13 @@ class SelectingSFTConfig(SFTConfig):
             return None if value is None else float(value)
         except ValueError:
             return str(value)
+
+    @property
+    def valuation(self) -> ValuationOptions:
+        """How rows are embedded, clustered and valued."""
+        return ValuationOptions(
+            **{item.name: getattr(self, f"selection_{item.name}") for item in fields(ValuationOptions)}
+        )
 
     @property
     def low_rank(self) -> int | float | None:

@@ -11,11 +11,34 @@ import torch
 import transformers
 import trl
 from peft import PeftConfig
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
 from hf_datasel import __version__
 from hf_datasel.content import content_digest
 from hf_datasel.fingerprint import EXAMPLE_ID
+from hf_datasel.training.identity import config_text, digest_of
+
+# Where files go, and what is shown: a run may be taken up with others.
+NOT_SETTINGS = (
+    "output_dir",
+    "logging_dir",
+    "run_name",
+    "report_to",
+    "disable_tqdm",
+    "logging_",
+    "log_",
+    "hub_",
+    "push_",
+)
+# Of an adapter's configuration: where it came from and how it was kept, which changes nothing that is trained.
+NOT_THE_ADAPTER = (
+    "peft_version",
+    "auto_mapping",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "runtime_config",
+)
 
 
 def describe_run(trainer: Trainer) -> dict[str, Any]:
@@ -51,6 +74,20 @@ def describe_adapter(config: PeftConfig | None) -> dict[str, Any] | None:
         json.dumps(config.to_dict(), default=lambda value: sorted(value) if isinstance(value, set) else str(value))
     )
     return plain
+
+
+def training_settings(args: TrainingArguments) -> dict[str, Any]:
+    """The arguments that decide what training does, as JSON values."""
+    values = {key: value for key, value in args.to_dict().items() if not key.startswith(NOT_SETTINGS)}
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return plain
+
+
+def describe_weights(model: torch.nn.Module) -> dict[str, Any]:
+    """What a model computes: its kind, its configuration and a digest of everything it holds, as JSON values."""
+    config = getattr(model, "config", None)
+    digest = digest_of("" if config is None else config_text(config), tensors=model.state_dict())
+    return {"type": type(model).__name__, "digest": digest}
 
 
 def versions() -> dict[str, str]:

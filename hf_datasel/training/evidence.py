@@ -1,4 +1,4 @@
-"""What each selection method reads, recorded while a stage's trainer trains, or when it has."""
+"""What each selection method reads, made by a stage: recorded while its trainer trains, or without any training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from datasets import Dataset
 from trl import SFTTrainer
 
+from hf_datasel.dsir import record_dsir
+from hf_datasel.embeddings import Embeddings
 from hf_datasel.selectors import Selector
+from hf_datasel.texts import TextOf
+from hf_datasel.trace import Trace
+from hf_datasel.training.broadcast import decide_once
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.gradient_trace import GradientTraceCallback
 from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
+from hf_datasel.training.stage_proxy import Learner, StageProxy
+from hf_datasel.training.valuing import embed_rows, keep, text_of, value_by_games, value_in_run
+
+BY_NUMBER = ("dsir", "embeddings", "valuation")  # read rows by number, which a stream does not allow
 
 
 def metric_of(selector: Selector) -> str:
@@ -25,82 +35,98 @@ def metric_of(selector: Selector) -> str:
     return metrics[0]
 
 
-def require_recordable(
-    selector: Selector, validation: Dataset | None, anchors: Dataset | None, *, online: bool = False
-) -> None:
-    """Refuse a method that no training stage can record, or that lacks held-out rows.
-
-    Args:
-        selector: the method.
-        validation, anchors: what is given.
-        online: whether the training itself reads the validation rows.
-
-    Raises:
-        ValueError: named, with the way out.
-    """
+def is_trained_on_all(selector: Selector, args: SelectingSFTConfig) -> bool:
+    """Whether the stage trains on all rows and records it."""
     metric = metric_of(selector)
-    if metric not in ("none", *RECORDERS):
-        raise ValueError(
-            f"selection_method='{selector.name}' reads a Trace of '{metric}', which no training records: select with "
-            f"{type(selector).__name__} yourself and pass selection=..."
-        )
-    if metric in ("influence", "datainf") and validation is None:
-        raise ValueError(
-            f"selection_method='{selector.name}' holds gradients against those of trusted rows: pass "
-            "validation_dataset=..., a few dozen rows that are not in train_dataset."
-        )
-    if metric not in ("influence", "datainf") and validation is not None and not online:
-        raise ValueError(f"selection_method='{selector.name}' does not read validation_dataset: leave it out.")
-    if anchors is not None and metric != "influence":
-        raise ValueError(f"selection_method='{selector.name}' does not read anchor_dataset: leave it out.")
-    needs_anchors = getattr(selector, "needs_anchors", False)
-    if needs_anchors:
-        selector.check(0)  # a rule that is not known is no reason to ask for anchors
-    if needs_anchors and metric != "influence":
-        raise ValueError(
-            f"selection_method='{selector.name}' is recorded without anchors, so it has no scores to take "
-            f"threshold={getattr(selector, 'threshold', None)!r} from: set selection_threshold to a number, or "
-            "selection_budget."
-        )
-    if needs_anchors and anchors is None:
-        raise ValueError(
-            f"{type(selector).__name__} takes its threshold from trusted rows: pass anchor_dataset=..., at least 50 "
-            "rows that are neither in train_dataset nor in validation_dataset, or set selection_budget."
-        )
+    return args.valuation.in_run if metric == "valuation" else metric not in ("none", *BY_NUMBER)
 
 
 @dataclass(frozen=True, eq=False)
 class EvidenceStage:
-    """A stage's trainer to be trained, and what is to be recorded of it.
+    """What a stage makes, and of what.
 
     Args:
         selector: who reads it.
-        trainer: of the stage.
-        trace_dir: where the Trace goes.
-        dataset: what the trainer was built from.
+        directory: of the stage; what is made lies in ``evidence_dir``.
+        dataset: with example ids, not tokenised.
         args: of the run.
         validation, anchors: trusted rows, where the method needs them.
-        train: trains the trainer, resuming where it stopped.
+        proxy: what is trained.
+        train: trains the stage's trainer, resuming where it stopped.
+        accelerator: of the run.
     """
 
     selector: Selector
-    trainer: SFTTrainer
-    trace_dir: Path
+    directory: Path
     dataset: Any
     args: SelectingSFTConfig
     validation: Dataset | None
     anchors: Dataset | None
+    proxy: StageProxy
     train: Callable[[SFTTrainer], None]
+    accelerator: Accelerator
 
-    def record(self) -> None:
-        """Train the trainer and leave the Trace that the selector reads at ``trace_dir``."""
-        RECORDERS[metric_of(self.selector)](self)
+    @property
+    def evidence_dir(self) -> Path:
+        """Where the selector finds it."""
+        return self.directory / EVIDENCE_DIRS.get(metric_of(self.selector), "trace")
+
+    @property
+    def trace_dir(self) -> Path:
+        """Where the Trace of a training goes: the evidence, or what it is made of."""
+        return self.directory / "trace"
+
+    @property
+    def proxy_dir(self) -> Path:
+        """Where the trainer keeps its checkpoints."""
+        return self.directory / "proxy"
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the Trace is whole."""
+        return (self.trace_dir / "manifest.json").exists() and Trace.open(self.trace_dir).complete
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the evidence is whole."""
+        is_trace = self.evidence_dir == self.trace_dir
+        return self.is_recorded if is_trace else (self.evidence_dir / "manifest.json").exists()
+
+    def make(self) -> SFTTrainer | None:
+        """Leave what the selector reads at ``evidence_dir``; returns the trainer, if one was trained on all rows."""
+        return RECORDERS[metric_of(self.selector)](self)
+
+    def make_trainer(self) -> SFTTrainer:
+        """To be trained on all rows."""
+        return self.proxy.make_trainer(str(self.proxy_dir), self.dataset)
+
+    def load(self) -> Any:
+        """What the selector reads."""
+        return self.selector.reads.load(self.evidence_dir)
+
+    def learner(self) -> Learner:
+        """What is fine-tuned on coalitions."""
+        return self.proxy.learner(str(self.proxy_dir))
+
+    def embeddings(self) -> Embeddings:
+        """Of the dataset, made once."""
+        place = self.directory / EVIDENCE_DIRS["embeddings"]
+        return embed_rows(self.dataset, place, self.args.valuation.embedder, self.learner, self.text)
+
+    @property
+    def text(self) -> TextOf:
+        """What the text of a row is."""
+        return text_of(self.dataset, self.args.dataset_text_field, self.proxy.formatting_func)
 
 
-def _losses(stage: EvidenceStage) -> None:
-    stage.trainer.add_callback(
+EVIDENCE_DIRS = {"embeddings": "embeddings", "valuation": "valuation"}  # by metric; the others are a Trace
+
+
+def _losses(stage: EvidenceStage) -> SFTTrainer:
+    trainer = stage.make_trainer()
+    trainer.add_callback(
         LossTrajectoryCallback(
-            stage.trainer,
+            trainer,
             stage.trace_dir,
             num_checkpoints=stage.args.selection_num_checkpoints if stage.args.selection_mode == "probe" else None,
             mode=stage.args.selection_mode,
@@ -108,45 +134,53 @@ def _losses(stage: EvidenceStage) -> None:
             tokens_per_batch=stage.args.selection_tokens_per_batch,
         )
     )
-    stage.train(stage.trainer)
+    stage.train(trainer)
+    return trainer
 
 
-def _influence(stage: EvidenceStage) -> None:
-    stage.trainer.add_callback(
+def _influence(stage: EvidenceStage) -> SFTTrainer:
+    return _gradients(stage, mode=stage.args.selection_mode, anchor_dataset=stage.anchors, for_selector=stage.selector)
+
+
+def _gradients(stage: EvidenceStage, **options: Any) -> SFTTrainer:
+    trainer = stage.make_trainer()
+    trainer.add_callback(
         GradientTraceCallback(
-            stage.trainer,
+            trainer,
             stage.trace_dir,
             validation_dataset=stage.validation,
-            anchor_dataset=stage.anchors,
             group_column=stage.args.selection_group_column,
             parameters=stage.args.selection_parameters,
             precondition=stage.args.selection_precondition,
-            for_selector=stage.selector,
             low_rank=stage.args.low_rank,
             num_checkpoints=stage.args.selection_num_checkpoints,
-            mode=stage.args.selection_mode,
             dataset=stage.dataset,
             tokens_per_batch=stage.args.selection_tokens_per_batch,
+            **options,
         )
     )
-    stage.train(stage.trainer)
+    stage.train(trainer)
+    return trainer
 
 
-def _ifd(stage: EvidenceStage) -> None:
-    stage.train(stage.trainer)
+def _ifd(stage: EvidenceStage) -> SFTTrainer:
+    trainer = stage.make_trainer()
+    stage.train(trainer)
     record_ifd(
-        stage.trainer,
+        trainer,
         stage.trace_dir,
         dataset=stage.dataset,
         tokens_per_batch=stage.args.selection_tokens_per_batch,
         overwrite=stage.trace_dir.exists(),
     )
+    return trainer
 
 
-def _datainf(stage: EvidenceStage) -> None:
-    stage.train(stage.trainer)
+def _datainf(stage: EvidenceStage) -> SFTTrainer:
+    trainer = stage.make_trainer()
+    stage.train(trainer)
     record_datainf(
-        stage.trainer,
+        trainer,
         stage.trace_dir,
         validation_dataset=stage.validation,
         parameters=stage.args.selection_parameters,
@@ -154,11 +188,51 @@ def _datainf(stage: EvidenceStage) -> None:
         tokens_per_batch=stage.args.selection_tokens_per_batch,
         overwrite=stage.trace_dir.exists(),
     )
+    return trainer
 
 
-RECORDERS: dict[str, Callable[[EvidenceStage], None]] = {
+def _dsir(stage: EvidenceStage) -> None:
+    def write() -> bytes:
+        place, text = stage.trace_dir, stage.text
+        record_dsir(stage.dataset, stage.validation, text=text, output_dir=place, overwrite=place.exists())
+        return b""
+
+    decide_once(stage.accelerator, write, "Recording DSIR's weights")
+
+
+def _embeddings(stage: EvidenceStage) -> None:
+    stage.embeddings()
+
+
+def _valuation(stage: EvidenceStage) -> SFTTrainer | None:
+    options, seed = stage.args.valuation, stage.args.selection_seed
+    if options.in_run:
+        trainer = None if stage.is_recorded else _gradients(stage, mode="in_run")
+        stage.accelerator.wait_for_everyone()  # the main process writes the Trace
+        trace = Trace.load(stage.trace_dir)
+        keep(value_in_run(trace, options, embeddings=stage.embeddings, seed=seed), stage.evidence_dir)
+        return trainer
+    assert stage.validation is not None  # require_recordable has seen to that
+    valuation = value_by_games(
+        stage.dataset,
+        stage.validation,
+        options,
+        stage.learner(),
+        embeddings=stage.embeddings,
+        ledger_dir=stage.directory / "ledger",
+        groups=stage.args.selection_group_column,
+        seed=seed,
+    )
+    keep(valuation, stage.evidence_dir)
+    return None
+
+
+RECORDERS: dict[str, Callable[[EvidenceStage], SFTTrainer | None]] = {
     "loss": _losses,
     "influence": _influence,
     "ifd": _ifd,
     "datainf": _datainf,
+    "dsir": _dsir,
+    "embeddings": _embeddings,
+    "valuation": _valuation,
 }

@@ -23,4 +23,15 @@ CLUES_PAPER = {
     "    year      = 2024\n"
     "}",
 }
-PAPERS: dict[str, dict[str, str]] = {"s2l": S2L_PAPER, "clues": CLUES_PAPER}
+SHED_PAPER = {
+    "title": "SHED: Shapley-Based Automated Dataset Refinement for Instruction Fine-Tuning",
+    "id": "2405.00705",
+    "citation": "@inproceedings{he2024shed,\n"
+    "    title     = {{SHED: Shapley-Based Automated Dataset Refinement for Instruction Fine-Tuning}},\n"
+    "    author    = {He, Yexiao and Wang, Ziyao and Shen, Zheyu and Sun, Guoheng and Dai, Yucong and Wu, Yongkai and "
+    "Wang, Hongyi and Li, Ang},\n"
+    "    booktitle = {Advances in Neural Information Processing Systems},\n"
+    "    year      = 2024\n"
+    "}",
+}
+PAPERS: dict[str, dict[str, str]] = {"s2l": S2L_PAPER, "clues": CLUES_PAPER, "shed": SHED_PAPER}

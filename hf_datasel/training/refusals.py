@@ -22,9 +22,25 @@ def refuse_unrecordable(trainer: Trainer, mode: str, *, has_source: bool) -> Non
     """
     if mode not in ("probe", "in_run"):
         raise ValueError(f"mode={mode!r}: choose 'probe' (exact sweeps, as published) or 'in_run' (nearly free).")
-    for wrong, message in [*_model(trainer), *_parallelism(trainer), *_data(trainer, mode, has_source)]:
+    refuse_unsweepable(trainer, "Loss trajectories cannot be recorded here")
+    for wrong, message in _data(trainer, mode, has_source):
         if wrong:
             raise ValueError(f"Loss trajectories cannot be recorded here: {message}")
+
+
+def refuse_unsweepable(trainer: Trainer, what: str) -> None:
+    """Raise if no sweep could read this trainer's model.
+
+    Args:
+        trainer: built.
+        what: cannot be done then; the beginning of the message.
+
+    Raises:
+        ValueError: names the option that stands in the way, and what to do.
+    """
+    for wrong, message in [*_model(trainer), *_parallelism(trainer)]:
+        if wrong:
+            raise ValueError(f"{what}: {message}")
 
 
 def _model(trainer: Trainer) -> list[tuple[bool, str]]:

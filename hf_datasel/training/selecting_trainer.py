@@ -16,32 +16,24 @@ from hf_datasel.data import add_example_ids
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS
 from hf_datasel.training.config import SelectingSFTConfig
-from hf_datasel.training.describe import describe_adapter
-from hf_datasel.training.evidence import metric_of, require_recordable
-from hf_datasel.training.influence.held_out import require_rows
 from hf_datasel.training.online import OnlineSelection
 from hf_datasel.training.papers import PAPERS
-from hf_datasel.training.proxy import (
-    load_trainable,
-    make_proxy_trainer,
-    proxy_args,
-    proxy_tokenizer,
-    require_readable,
-    warm_up_copy,
-)
+from hf_datasel.training.proxy import load_trainable, proxy_tokenizer, require_readable
 from hf_datasel.training.reselect import Reselection
+from hf_datasel.training.selectable import require_selectable
 from hf_datasel.training.selection_metrics import SelectionMetricsCallback
-from hf_datasel.training.stage import SelectionStage, last_checkpoint, make_selector, stage_directory
+from hf_datasel.training.stage import SelectionStage, last_checkpoint, stage_directory
+from hf_datasel.training.stage_proxy import StageProxy
 
 
 class SelectingSFTTrainer(SFTTrainer):
     """An SFTTrainer that first selects the examples worth training on.
 
     ``train()`` runs a selection stage (a proxy model, or a copy of the model itself, is trained on everything while
-    losses or gradients are recorded, then a selector chooses), and then ``SFTTrainer.train`` on what was chosen,
-    exactly as an SFTTrainer given ``selection.apply(dataset)`` would. The Selection is saved in
-    ``output_dir/selection`` and inside every checkpoint; a killed run resumes where it stopped, in either part. The
-    evaluation set is left alone.
+    losses or gradients are recorded, or for SHED on coalitions of clusters; then a selector chooses), and then
+    ``SFTTrainer.train`` on what was chosen, exactly as an SFTTrainer given ``selection.apply(dataset)`` would. The
+    Selection is saved in ``output_dir/selection`` and inside every checkpoint; a killed run resumes where it stopped,
+    in either part. The evaluation set is left alone.
 
     Args:
         model: the model to train: name, path or object.
@@ -55,7 +47,7 @@ class SelectingSFTTrainer(SFTTrainer):
         proxy_processing_class: tokenizer of the proxy; its own by default.
         proxy_peft_config: train the proxy with this adapter.
         validation_dataset: trusted rows, not in ``train_dataset``, that gradients are held against (CLUES, DataInf,
-            online selection).
+            online selection), fine-tuned models are measured on (SHED), or rows are to be like (DSIR).
         anchor_dataset: trusted rows that are scored as the others are and give CLUES its threshold.
         selection: train on this Selection; nothing is recorded or selected then.
         **kwargs: everything else SFTTrainer takes.
@@ -82,6 +74,14 @@ class SelectingSFTTrainer(SFTTrainer):
             train_dataset=dataset,
             validation_dataset=trusted,
             anchor_dataset=anchors,
+            peft_config=LoraConfig(),
+        )
+
+        trainer = SelectingSFTTrainer(  # SHED: keep a tenth, of the clusters that are worth most to fine-tune on
+            model="Qwen/Qwen3-0.6B",
+            args=SelectingSFTConfig(output_dir="out", selection_method="shed", selection_budget=0.1),
+            train_dataset=dataset,
+            validation_dataset=trusted,
             peft_config=LoraConfig(),
         )
     """
@@ -122,12 +122,13 @@ class SelectingSFTTrainer(SFTTrainer):
         self._given = args.selection_path if selection is None else selection
         self._source = add_example_ids(train_dataset)
         self._proxy = proxy_model if proxy_model is not None else args.proxy_model
-        self._proxy_peft_config = copy.deepcopy(proxy_peft_config)  # PEFT writes the base model's name into it
-        self._proxy_options = {"formatting_func": kwargs.get("formatting_func")}
+        self._proxy_tokenizer: PreTrainedTokenizerBase | None = None
+        # PEFT writes the base model's name into them.
+        self._peft_configs = copy.deepcopy((proxy_peft_config, kwargs.get("peft_config")))
         self._reselection: Reselection | None = None
         self._held_out = (validation_dataset, anchor_dataset)
         self._online: OnlineSelection | None = None
-        self._require_selectable(args, train_dataset)
+        require_selectable(args, train_dataset, *self._held_out, has_selection=self._given is not None)
         super().__init__(
             model=model,
             args=args,
@@ -155,40 +156,6 @@ class SelectingSFTTrainer(SFTTrainer):
 
     def _require_selectable(self, args: SelectingSFTConfig, train_dataset: Any) -> None:
         """Say what does not fit before anything is loaded."""
-        selector = make_selector(args)
-        validation, anchors = self._held_out
-        for option, held_out in (("validation_dataset", validation), ("anchor_dataset", anchors)):
-            if held_out is not None:
-                require_rows(held_out, option)
-        if args.selection_online_every is not None and validation is None:
-            raise ValueError(
-                "selection_online_every holds gradients against trusted rows: pass validation_dataset=..."
-            )
-        if self._given is None:
-            online_only = args.selection_online_every is not None and metric_of(selector) not in (
-                "influence",
-                "datainf",
-            )
-            require_recordable(selector, None if online_only else validation, anchors)
-        if isinstance(train_dataset, IterableDataset):
-            needs = {
-                "selection_every": args.selection_every is not None,
-                "selection_strata_column": args.selection_strata_column is not None,
-                f"selection_method='{selector.name}'": self._given is None and not selector.reads_values,
-            }
-            for option in (option for option, is_set in needs.items() if is_set):
-                raise ValueError(f"{option} needs rows that can be picked by number, which a stream does not have.")
-        cuts = args.selection_strata_column is not None and selector.budget is None
-        if cuts and self._given is None:
-            raise ValueError(
-                f"selection_strata_column='{args.selection_strata_column}' shares out a budget, but "
-                f"selection_method='{selector.name}' cuts at a threshold here: set selection_budget, or leave it out."
-            )
-        if args.selection_every is not None and metric_of(selector) not in ("loss", "none"):
-            raise ValueError(
-                f"selection_every selects again by losses, which selection_method='{args.selection_method}' does not "
-                "read: use selection_online_every to follow gradients in training, or select once."
-            )
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """As in Trainer; with ``selection_online_every`` a due step's batches are cut to their best rows."""
@@ -229,8 +196,8 @@ class SelectingSFTTrainer(SFTTrainer):
             return Selection.load(saved)
         if self._given is not None:
             return self._given if isinstance(self._given, Selection) else Selection.load(Path(self._given))
-        stage = SelectionStage(self.args, self.accelerator, self._source, self._describe_proxy(), *self._held_out)
-        selection = stage.run(self._make_proxy_trainer)
+        stage = SelectionStage(self.args, self.accelerator, self._source, self._stage_proxy(), *self._held_out)
+        selection = stage.run()
         if self.args.selection_continue:
             load_trainable(self.model, stage.weights_path)
         return selection
@@ -265,28 +232,12 @@ class SelectingSFTTrainer(SFTTrainer):
             self.selection.save(os.path.join(folder, "selection"), overwrite=True)
         super()._save_checkpoint(model, trial)
 
-    def _describe_proxy(self) -> dict[str, Any]:
-        if isinstance(self._proxy, str):
-            about: dict[str, Any] = {"name": self._proxy}
-        else:
-            config = (self.model if self._proxy is None else self._proxy).config
-            about = {"name": config._name_or_path, "model_type": config.model_type, "warm_up": self._proxy is None}
-        adapter = (
-            self._proxy_peft_config if self._proxy is not None else getattr(self.model, "active_peft_config", None)
-        )
-        return {
-            **about,
-            "adapter": describe_adapter(adapter),
-            "training_args": self.args.proxy_training_args,
-            "init_kwargs": self.args.proxy_model_init_kwargs,
-        }
-
-    def _make_proxy_trainer(self, output_dir: str) -> SFTTrainer:
-        options: dict[str, Any] = dict(self._proxy_options)
-        args = proxy_args(self.args, output_dir)
-        if self._proxy is None:
-            twin = warm_up_copy(self.model)
-            return make_proxy_trainer(args, twin, self._source, self.processing_class, **options)
-        return make_proxy_trainer(
-            args, self._proxy, self._source, self._proxy_tokenizer, peft_config=self._proxy_peft_config, **options
+    def _stage_proxy(self) -> StageProxy:
+        return StageProxy(
+            self.args,
+            self.model,
+            self._proxy,
+            self.processing_class if self._proxy_tokenizer is None else self._proxy_tokenizer,
+            *self._peft_configs,
+            self._formatting_func,
         )

@@ -4,8 +4,11 @@ output_dir/
   selection/          the Selection
   selection_stage/
     stage.json        what settings this stage belongs to
-    trace/            the Trace (a method that reads no losses makes none)
-    proxy/            the proxy's weight checkpoints, removed when the Trace is finished
+    trace/            the Trace, of a method that reads one
+    embeddings/       the Embeddings, of a method that reads or clusters them
+    ledger/           SHED's coalitions and their values
+    valuation/        the Valuation, of SHED
+    proxy/            the proxy's weight checkpoints, removed when what the method reads is finished
     warm_up.safetensors    weights to go on from, with selection_continue
 """
 
@@ -16,8 +19,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,12 @@ from hf_datasel.selection import Selection
 from hf_datasel.selectors import SELECTORS, Selector, Strata
 from hf_datasel.selectors.score import ScoreSelector
 from hf_datasel.storage import write_json
-from hf_datasel.trace import Trace
 from hf_datasel.training.broadcast import decide_once, select_once
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.describe import describe_rows, versions
-from hf_datasel.training.evidence import EvidenceStage
+from hf_datasel.training.evidence import EvidenceStage, metric_of
 from hf_datasel.training.proxy import save_trainable
+from hf_datasel.training.stage_proxy import StageProxy
 from hf_datasel.training.state import preserved_rng
 
 logger = logging.get_logger(__name__)
@@ -66,7 +68,8 @@ def make_selector(args: SelectingSFTConfig, budget: int | float | None = None, *
             f"'{args.selection_method}' does not give: set selection_budget."
         )
     if budget is None:
-        budget = args.budget if args.budget is not None or scores else DEFAULT_BUDGET
+        has_default = selector.__dataclass_fields__["budget"].default is not MISSING
+        budget = args.budget if args.budget is not None or has_default else DEFAULT_BUDGET
     options = {name: getattr(args, f"selection_{name}", None) for name in (field.name for field in fields(selector))}
     options = {name: value for name, value in options.items() if value is not None}
     if scores:
@@ -110,7 +113,7 @@ class SelectionStage:
         args: of the run.
         accelerator: of the run.
         dataset: with example ids, not tokenised.
-        proxy: what the proxy is, as far as JSON can say, so that a stage of another proxy is not taken for this one.
+        proxy: what the stage trains.
         validation, anchors: trusted rows, for methods that read them.
     """
 
@@ -119,7 +122,7 @@ class SelectionStage:
         args: SelectingSFTConfig,
         accelerator: Accelerator,
         dataset: Any,
-        proxy: dict[str, Any],
+        proxy: StageProxy,
         validation: Dataset | None = None,
         anchors: Dataset | None = None,
     ) -> None:
@@ -127,12 +130,12 @@ class SelectionStage:
         self.accelerator = accelerator
         self.dataset = dataset
         self.selector = make_selector(args)
-        self.validation, self.anchors = validation, anchors
         self.selection_dir = Path(args.output_dir) / "selection"
         self.directory = stage_directory(args)
-        self.trace_dir = self.directory / "trace"
-        self.proxy_dir = self.directory / "proxy"
         self.weights_path = self.directory / "warm_up.safetensors"
+        self.evidence = EvidenceStage(
+            self.selector, self.directory, dataset, args, validation, anchors, proxy, self._train, accelerator
+        )
         fingerprint = stamped_fingerprint(dataset)
         self._settings = {
             "selector": {
@@ -142,7 +145,7 @@ class SelectionStage:
             "strata_column": args.selection_strata_column,
             "num_checkpoints": args.selection_num_checkpoints,
             "mode": args.selection_mode,
-            "proxy": proxy,
+            "proxy": proxy.describe(),
             "continue": args.selection_continue,
             "dataset": None if fingerprint is None else fingerprint.to_dict(),
             "held_out": {
@@ -152,12 +155,13 @@ class SelectionStage:
             "gradients": {name: getattr(args, f"selection_{name}") for name in GRADIENT_OPTIONS},
             "versions": versions(),
         }
+        if metric_of(self.selector) == "embeddings":
+            self._settings["embedder"] = args.selection_embedder
+        elif metric_of(self.selector) == "valuation":
+            self._settings["valuation"] = args.valuation.describe()
 
-    def run(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> Selection:
+    def run(self) -> Selection:
         """Record if need be, select on the main process, save, and give the Selection to all processes.
-
-        Args:
-            make_proxy_trainer: builds the trainer to record, given its output directory; called only when needed.
 
         Raises:
             ValueError: ``output_dir`` holds a stage of other settings, or there are fewer rows than the budget.
@@ -172,7 +176,7 @@ class SelectionStage:
             return select_once(self.accelerator, lambda: Selection.load(self.selection_dir))
         if todo == RECORD:
             with preserved_rng(self.accelerator.device):
-                self._record(make_proxy_trainer)
+                self._record()
         return select_once(self.accelerator, self._select)
 
     def _take_up(self) -> bytes:
@@ -182,14 +186,15 @@ class SelectionStage:
             return LOAD
         if not self.selector.reads_values:
             return SELECT
-        if (self.trace_dir / "manifest.json").exists() and Trace.open(self.trace_dir).complete:
-            if self.weights_path.exists() or not self.args.selection_continue:
-                shutil.rmtree(self.proxy_dir, ignore_errors=True)
-                return SELECT
+        evidence = self.evidence
+        if self.args.selection_continue and evidence.is_recorded and not self.weights_path.exists():
             # Killed before it saved the weights that go with the Trace: both anew. The weight checkpoints first, as
             # they cannot be taken up without a Trace.
-            shutil.rmtree(self.proxy_dir, ignore_errors=True)
-            shutil.rmtree(self.trace_dir)
+            for folder in (evidence.proxy_dir, evidence.evidence_dir, evidence.trace_dir):
+                shutil.rmtree(folder, ignore_errors=True)
+        if evidence.is_made:
+            shutil.rmtree(evidence.proxy_dir, ignore_errors=True)
+            return SELECT
         return RECORD
 
     def _claim(self) -> None:
@@ -218,30 +223,23 @@ class SelectionStage:
         made = (path for path in self.directory.rglob("*") if path.is_file() and path != marker)
         return self.selection_dir.exists() or next(made, None) is not None
 
-    def _record(self, make_proxy_trainer: Callable[[str], SFTTrainer]) -> None:
-        trainer = make_proxy_trainer(str(self.proxy_dir))
-        EvidenceStage(
-            self.selector,
-            trainer,
-            self.trace_dir,
-            self.dataset,
-            self.args,
-            self.validation,
-            self.anchors,
-            lambda stage: stage.train(resume_from_checkpoint=last_checkpoint(self.proxy_dir)),
-        ).record()
+    def _record(self) -> None:
+        trainer = self.evidence.make()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            if self.args.selection_continue:
+            if self.args.selection_continue and trainer is not None:
                 save_trainable(trainer.model, self.weights_path)
-            shutil.rmtree(self.proxy_dir, ignore_errors=True)
+            shutil.rmtree(self.evidence.proxy_dir, ignore_errors=True)
         del trainer
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    def _train(self, trainer: SFTTrainer) -> None:
+        trainer.train(resume_from_checkpoint=last_checkpoint(self.evidence.proxy_dir))
+
     def _select(self) -> Selection:
-        evidence = Trace.load(self.trace_dir) if self.selector.reads_values else rows(self.dataset)
+        evidence = self.evidence.load() if self.selector.reads_values else rows(self.dataset)
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
             selection = self.selector.select(evidence, strata=self._strata())

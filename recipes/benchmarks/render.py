@@ -129,6 +129,8 @@ def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
             size = " x ".join(f"{side:,}" for side in value.get("shape", []))
             what = value.get("measured", f"{name}: {key}")
             rows.append([what, size, f"{value['median']:.3f}", value.get("reference", ""), f"{low:.3f} to {high:.3f}"])
+    if name == "coalitions":
+        rows += [row for case in result.values() if "ratios" in case for row in _coalition_rows(case["ratios"])]
     if name == "s2l_scale":
         size = " x ".join(f"{side:,}" for side in result["memory"]["shape"])
         peak, bare = (f"{result['memory'][which]['peak'] / 2**30:.2f} GiB" for which in ("select", "bare"))
@@ -154,6 +156,14 @@ def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
         ceiling = f"probe, k-means with another seed: {twice}"
         rows.append(["adjusted Rand index of in_run and probe clusters", size, rand, ceiling, ""])
     return rows
+
+
+def _coalition_rows(ratios: dict[str, Any]) -> list[list[str]]:
+    shown = (ratios[key] for key in ("at_once_4_over_sft", "at_once_16_over_sft"))
+    return [
+        [one["measured"], "", f"{one['median']:.2f}", one["reference"], "{:.2f} to {:.2f}".format(*one["interval"])]
+        for one in shown
+    ]
 
 
 def tree() -> str:

@@ -7,6 +7,7 @@ import datasets
 import pytest
 
 from hf_datasel.cli import main
+from hf_datasel.selectors import SELECTORS
 from tests.cli.lines import record_line
 from tests.conftest import TinyFiles
 
@@ -30,7 +31,7 @@ def test_unknown_yaml_key_names_key_file_and_match(tmp_path: Path, failing: Call
         ("num_clusters: ten\n", "num_clusters: 'ten' is not a valid int"),
         ("num_clusters: 2.5\n", "num_clusters: 2.5 is not a valid int"),
         ("overwrite: perhaps\n", "overwrite: 'perhaps' is not a valid true/false"),
-        ("method: s3l\n", "method: 's3l' is not one of clues, datainf, ifd, oracle, perplexity, random, s2l"),
+        ("method: s3l\n", f"method: 's3l' is not one of {', '.join(sorted(SELECTORS))}"),
         ("- budget\n", "must contain a YAML mapping"),
         ("budget: [\n", "select.yaml"),
     ],
@@ -66,7 +67,10 @@ def test_bad_yaml_values(tmp_path: Path, failing: Callable[..., str], text: str,
         ("record --model_name_or_path m --dataset d --metric influence", "influence needs --validation_dataset"),
         ("record --model_name_or_path m --dataset d --metric datainf", "datainf needs --validation_dataset"),
         ("record --model_name_or_path m --dataset d --norms", "loss does not read --norms: it is for influence"),
-        ("record --model_name_or_path m --dataset d --validation_dataset v", "it is for influence, datainf"),
+        (
+            "record --model_name_or_path m --dataset d --validation_dataset v",
+            "it is for influence, in_run_shapley, shapley, dsir, datainf",
+        ),
         (
             "record --model_name_or_path m --dataset d --metric datainf --validation_dataset v --anchor_dataset a",
             "--metric datainf does not read --anchor_dataset: it is for influence",

@@ -16,8 +16,8 @@ from hf_datasel.collaborative.adapters import (
     save_adapter,
     write_adapter,
 )
-from hf_datasel.collaborative.lending import lend
 from hf_datasel.collaborative.messages import Adapter
+from hf_datasel.training.lending import lend
 from tests.collaborative.random_adapters import random_adapter, updates
 from tests.training.tiny import tiny_model
 

@@ -6,8 +6,8 @@ import torch
 from peft import PeftModel, get_peft_model
 
 from hf_datasel.collaborative.adapters import make_config, save_adapter, write_adapter
-from hf_datasel.collaborative.lending import lend
 from hf_datasel.collaborative.merging import METHODS, NEEDS_EQUAL_RANKS, Merge, merge_adapters
+from hf_datasel.training.lending import lend
 from tests.collaborative.random_adapters import distance, mean_update, random_adapter, updates
 from tests.training.tiny import tiny_model
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_datasel.data import add_example_ids, dataset_fingerprint
+from hf_datasel.embeddings import Embeddings
 from hf_datasel.selection import Selection
-from hf_datasel.selectors import SELECTORS, RandomSelector, Strata
-from tests.selectors.evidence import recorded, recorded_on_disk
+from hf_datasel.selectors import SELECTORS, FullSelector, RandomSelector, Strata
+from tests.selectors.evidence import recorded, recorded_on_disk, unmeasured
 
 NUM_EXAMPLES = 240
 IDS = np.arange(NUM_EXAMPLES) * 3 + 1
@@ -23,7 +24,12 @@ VALUES = np.random.default_rng(0).gamma(2.0, size=(NUM_EXAMPLES, 5)).astype(np.f
 
 # with few candidates S2L says that it lowers its number of clusters, which tests/selectors/test_s2l.py checks
 pytestmark = pytest.mark.filterwarnings("ignore:num_clusters=100 exceeds the number of examples:UserWarning")
-every_selector = pytest.mark.parametrize("selector", SELECTORS.values(), ids=list(SELECTORS))
+# FullSelector has no budget to be held to: tests/selectors/test_full.py
+BUDGETED = [selector for selector in SELECTORS.values() if selector is not FullSelector]
+every_selector = pytest.mark.parametrize("selector", BUDGETED, ids=lambda selector: selector.name)
+# Embeddings without a finite vector for every row cannot be made
+UNSURE = [selector for selector in BUDGETED if selector.reads is not Embeddings]
+whoever_may_lack_values = pytest.mark.parametrize("selector", UNSURE, ids=lambda selector: selector.name)
 
 
 @pytest.fixture
@@ -176,7 +182,7 @@ def test_within_of_another_dataset_is_refused(selector):
         selector(budget=1).select(traces[1], within=first)
 
 
-@every_selector
+@whoever_may_lack_values
 def test_rows_that_cannot_be_measured_are_never_kept(selector, tmp_path):
     values = np.where(np.arange(NUM_EXAMPLES)[:, None] % 4, VALUES[:, :3], np.nan)
     trace = recorded_on_disk(selector, tmp_path / "trace", IDS, values, masked=IDS[::4])
@@ -190,14 +196,14 @@ def test_rows_that_cannot_be_measured_are_never_kept(selector, tmp_path):
         selector(budget=1).select(trace, within=only_unmeasurable)
 
 
-@every_selector
+@whoever_may_lack_values
 def test_nothing_to_choose_from_is_refused(selector, tmp_path):
     trace = recorded_on_disk(selector, tmp_path / "trace", [1, 2], np.full((2, 1), np.nan), masked=[1, 2])
     with pytest.raises(ValueError, match="nothing to choose from: no example can be measured"):
         selector(budget=1).select(trace)
 
 
-@every_selector
+@whoever_may_lack_values
 def test_an_unmeasured_value_is_refused_by_whoever_reads_values(selector):
     values = VALUES.copy()
     values[17, 2] = np.nan
@@ -205,7 +211,7 @@ def test_an_unmeasured_value_is_refused_by_whoever_reads_values(selector):
     if not selector.reads_values:
         assert len(selector(budget=5).select(trace)) == 5
         return
-    with pytest.raises(ValueError, match=f"example {IDS[17]} was not measured at step 3"):
+    with pytest.raises(ValueError, match=unmeasured(selector, IDS[17], 3)):
         selector(budget=5).select(trace)
     others = Selection(candidate_ids=IDS, kept=np.arange(NUM_EXAMPLES) != 17)
     assert len(selector(budget=5).select(trace, within=others)) == 5
@@ -236,6 +242,7 @@ def test_the_provenance_says_how_to_do_it_again(selector, trace):
     step = selector(budget=12, seed=9).select(trace).provenance[0]
     assert step["num_kept"] == 12
     assert step["versions"]["numpy"] == np.__version__
-    assert step["evidence"]["steps"] == [1, 2, 3, 4, 5]
+    noted, value = ("dimension", 5) if selector.reads is Embeddings else ("steps", [1, 2, 3, 4, 5])
+    assert step["evidence"][noted] == value
     again = SELECTORS[step["selector"]](**step["config"]).select(trace)
     assert same(again, selector(budget=12, seed=9).select(trace))

@@ -44,6 +44,20 @@ def clues(output_dir: Path, **options: Any) -> SelectingSFTTrainer:
     return selecting(output_dir, **{"selection_method": "clues", "validation_dataset": validation_rows(), **options})
 
 
+SHED: dict[str, Any] = {
+    "selection_method": "shed",
+    "selection_embedder": "bag",
+    "selection_num_clusters": 3,
+    "selection_seed": 5,
+    "num_train_epochs": 1,
+}
+
+
+def shed(output_dir: Path, **options: Any) -> SelectingSFTTrainer:
+    """A SelectingSFTTrainer that selects by the values of three clusters."""
+    return selecting(output_dir, **{"validation_dataset": validation_rows(), **SHED, **options})
+
+
 def weights(trainer: Any) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
 

@@ -12,8 +12,10 @@ from trl import SFTTrainer
 
 from hf_datasel import GradientTraceCallback, OracleSelector, Trace, damaged
 from hf_datasel.selectors import SELECTORS
-from hf_datasel.training.evidence import metric_of, require_recordable
+from hf_datasel.training.evidence import metric_of
 from hf_datasel.training.influence.answers import NUM_QUESTIONS
+from hf_datasel.training.selectable import require_recordable
+from hf_datasel.training.stage_proxy import StageProxy
 from tests.training.selecting import anchor_rows, bare_rows, clues, lora, selecting, validation_rows
 from tests.training.tiny import make_dataset, sft_args, tiny_model, word_tokenizer
 
@@ -30,11 +32,15 @@ def test_every_method_names_the_metric_it_reads() -> None:
     assert {name: metric_of(selector(budget=1)) for name, selector in SELECTORS.items()} == {
         "clues": "influence",
         "datainf": "datainf",
+        "dataset_quantization": "embeddings",
+        "dsir": "dsir",
+        "full": "none",
         "ifd": "ifd",
         "oracle": "clean",
         "perplexity": "loss",
         "random": "none",
         "s2l": "loss",
+        "shed": "valuation",
     }
 
 
@@ -50,9 +56,7 @@ def test_every_method_names_the_metric_it_reads() -> None:
             {
                 "norms": True,
                 "pairing": NUM_QUESTIONS,
-                "contrast_datasets": {
-                    kind: damaged(validation_rows(), kind, seed=5) for kind in ("shuffled", "truncated")
-                },
+                "contrast_datasets": {kind: damaged(validation_rows(), kind, seed=5) for kind in ("truncated",)},
             },
         ),
         (
@@ -252,10 +256,10 @@ def test_overwriting_records_anew(tmp_path: Path) -> None:
     assert "cosine" in Trace.load(tmp_path / "selection_stage" / "trace").companions
 
 
-def test_a_finished_stage_is_taken_up(stage_dir: Path) -> None:
+def test_a_finished_stage_is_taken_up(stage_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = Trace.load(stage_dir / "selection_stage" / "trace")
     trainer = clues(stage_dir)
-    trainer._make_proxy_trainer = None  # nothing is to be trained
+    monkeypatch.setattr(StageProxy, "make_trainer", None)  # nothing is to be trained
     assert trainer._get_selection(None).fingerprint == trace.fingerprint
 
 

@@ -24,6 +24,7 @@ COMPARED = {
     "warm_up": ["selection", "selection_stage", "final/model.safetensors"],
     "clues": ["selection", "selection_stage", "final/adapter_model.safetensors"],
     "clues_in_run": ["selection", "selection_stage", "final/adapter_model.safetensors"],
+    "shed": ["selection", "selection_stage/embeddings", "selection_stage/valuation", "final/model.safetensors"],
     "online": ["selection", "selection_stage", "final/model.safetensors"],
 }
 
@@ -60,7 +61,7 @@ def require_worth_comparing(folder: Path, group: str, whole: dict[str, bytes]) -
         assert not (folder / "trace.records").exists()
     elif group == "clues_in_run":
         assert Trace.load(folder / "selection_stage" / "trace").steps.tolist() == [6, 12]
-    elif group != "online":
+    elif group not in ("online", "shed"):
         assert Trace.load(folder / "selection_stage" / "trace").num_checkpoints == 4
         assert not (folder / "selection_stage" / "proxy").exists()
     if group == "select":

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from hf_datasel import CLUESSelector, S2LSelector, Selection, Trace
+from hf_datasel import CLUESSelector, S2LSelector, Selection, Trace, Valuation
 from hf_datasel.training.in_run import RecordLog
 from tests.training.online_watcher import row_scores
 from tests.training.reference import reference_losses
@@ -30,7 +30,9 @@ COMPARED = [
     "select",
     "select_again",
     "clues",
+    "shed",
     "online",
+    "utility",
     "whole",
 ]
 # Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights
@@ -229,6 +231,19 @@ def test_selecting_again_gives_all_processes_the_same(runs: tuple[Path, Path]) -
     for selection in ranks:
         assert selection.ids.tolist() == expected.ids.tolist()
     assert Selection.load(one / "rank0").ids.tolist() == expected.ids.tolist()
+
+
+def test_processes_share_the_coalitions_and_agree_on_the_values(runs: tuple[Path, Path]) -> None:
+    two, one = (folder / "shed" for folder in runs)
+    values = [Valuation.load(folder / "selection_stage" / "valuation").values for folder in (two, one)]
+    np.testing.assert_array_equal(*values)
+    chosen = [
+        Selection.load(folder / rank).ids.tolist() for folder, rank in ((two, "rank0"), (two, "rank1"), (one, "rank0"))
+    ]
+    assert chosen[0] == chosen[1] == chosen[2]
+    done = [len(file.read_bytes().splitlines()) - 1 for file in (two / "selection_stage" / "ledger").iterdir()]
+    assert len(done) == 2
+    assert sum(done) == 2**3
 
 
 def test_a_killed_process_takes_no_record_with_it(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def refuse_leaks(examples: Iterable[Mapping[str, Any]], held_out: Mapping[str, D
         if found is not None:
             raise ValueError(
                 f"Row {found[1]} of {found[0]} is also training example {example[EXAMPLE_ID]} (the same tokens): "
-                "an example held against its own gradient scores high whatever its quality. Keep the sets apart."
+                "an example that is held against itself scores high whatever its quality. Keep the sets apart."
             )
 
 

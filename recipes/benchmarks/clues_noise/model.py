@@ -22,9 +22,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hf_datasel.collaborative.adapters import make_config, write_adapter
-from hf_datasel.collaborative.lending import lend
 from hf_datasel.collaborative.messages import Adapter
 from hf_datasel.quickstart.models import EOS, MASKED, PAD, tokenize, train_tokenizer
+from hf_datasel.training.lending import lend
 from recipes.benchmarks.clues_noise.corrupt import Row
 from recipes.benchmarks.clues_noise.data import World
 

@@ -23,12 +23,14 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTTrainer
 
 from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer, Selection, Trace, columns
-from hf_datasel.training import stage
+from hf_datasel.ledger import Ledger
+from hf_datasel.training import evidence, stage
 from hf_datasel.training.in_run import RecordLog
 from hf_datasel.training.influence.probe import GradientSweep
 from hf_datasel.training.influence.saved_direction import SavedDirections
 from hf_datasel.training.online import OnlineSelection
 from hf_datasel.training.probe import Probe
+from hf_datasel.training.utility.coalition_training import CoalitionTraining
 from tests.training.selecting import anchor_rows, lora, validation_rows
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
 
@@ -152,6 +154,7 @@ def select_online(folder: Path) -> None:
     )
 
 
+BY_SHED = {"validation_dataset": validation_rows().select(range(4)), "selection_estimator": "exact"}
 EXTRA = ("proxy_model", "peft_config", "validation_dataset", "anchor_dataset")
 PROXY = {"save_steps": 3, "num_train_epochs": 2}
 # What trains, and the kills of each scenario in order. A run has 12 steps; proxies too.
@@ -228,6 +231,14 @@ GROUPS: dict[str, tuple[Callable[[Path], None], dict[str, list[Arm]]]] = {
             "after_a_direction": [kill_at(SavedDirections, "save", 3, after=True)],
             "before_the_columns": [kill_at(Trace, "create", 1, after=True)],
             "before_the_weights": [kill_at(stage, "save_trainable", 1)],
+        },
+    ),
+    "shed": (
+        lambda folder: select(folder, selection_method="shed", selection_embedder="bag", **BY_SHED),
+        {
+            "in_a_fine_tune": [kill_at(CoalitionTraining, "trained", 4)],
+            "after_a_value": [kill_at(Ledger, "put", 3, after=True)],
+            "before_the_valuation": [kill_at(evidence, "keep", 1)],
         },
     ),
     "online": (

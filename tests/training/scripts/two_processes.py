@@ -27,6 +27,7 @@ from tests.training.online_watcher import Watcher
 from tests.training.scripts.kill_and_resume import kill_at, record
 from tests.training.selecting import anchor_rows, validation_rows
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
+from tests.training.utility.shared_coalitions import share_coalitions
 
 GLOBAL_BATCH = 4
 EVEN_ROWS, UNEVEN_ROWS = 40, 37
@@ -158,6 +159,15 @@ def select_by_clues(folder: Path, world_size: int) -> None:
     select(folder, world_size, dropout=0.0, proxy_model=None, anchor_dataset=anchor_rows(), **BY_CLUES)
 
 
+def select_by_shed(folder: Path, world_size: int) -> None:
+    """Coalitions are a process's own, so their batches are as large in two processes as in one."""
+    options: dict[str, Any] = {"proxy_model": None, "selection_method": "shed", "selection_embedder": "bag"}
+    options |= {"validation_dataset": validation_rows(), "selection_num_clusters": 3, "num_train_epochs": 1}
+    trainer = selecting_trainer(folder, world_size, per_device_train_batch_size=4, **options)
+    trainer.selection = trainer._get_selection(None)
+    save_selection(trainer, folder)
+
+
 def select_online(folder: Path, world_size: int) -> None:
     """Half of every process's batch, at a learning rate of 0: every score is one of the weights it began with."""
     options = {"proxy_model": None, "selection_method": "random", "selection_budget": 1.0, "selection_online_every": 1}
@@ -221,7 +231,9 @@ SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     "select": select,
     "select_again": select_again,
     "clues": select_by_clues,
+    "shed": select_by_shed,
     "online": select_online,
+    "utility": share_coalitions,
     "whole": record_and_resume,
     "killed": partial(record_and_resume, kill=True),
     "fail": fail_on_the_main_process,

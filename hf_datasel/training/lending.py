@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+from peft import LoraConfig
 from torch import nn
 from transformers import PreTrainedModel
+
+from hf_datasel.training.proxy import warm_up_copy
+
+PLAIN_INITS = (True, False, "gaussian", "orthogonal")  # of LoRA; the others write into the model's own weights
 
 
 def lend(model: PreTrainedModel) -> PreTrainedModel:
@@ -26,3 +32,19 @@ def lend(model: PreTrainedModel) -> PreTrainedModel:
     # A trainer that had the model before may have left a forward that calls the model itself, not the twin.
     twin.__dict__.pop("forward", None)
     return twin
+
+
+def lend_or_copy(model: PreTrainedModel, peft_config: Any | None) -> PreTrainedModel:
+    """A twin to train: around the model's own weights where only an adapter is trained, else with weights of its own.
+
+    Args:
+        model: left as it is.
+        peft_config: of the adapter that will be put into the twin; None to train the weights.
+    """
+    if (
+        isinstance(peft_config, LoraConfig)
+        and peft_config.bias == "none"
+        and peft_config.init_lora_weights in PLAIN_INITS
+    ):
+        return lend(model)
+    return warm_up_copy(model)

@@ -1,0 +1,76 @@
+"""Two processes share the work, and both end with what one has."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hf_datasel import Embeddings
+from tests.training.embedding import two_processes
+from tests.training.embedding.encoders import TOLERANCE, save_encoder, texts
+from tests.training.test_two_processes import LAUNCH_CONFIG
+
+ROOT = Path(__file__).parents[3]
+
+
+def launch(folder: Path) -> str:
+    """Run the script in two processes, as a user starts them; what it wrote to stderr."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "launch.yaml"
+    config.write_text(LAUNCH_CONFIG.format(port=port))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    ended = subprocess.run(
+        [*command, two_processes.__file__, str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stderr
+
+
+def texts_in(path: Path) -> list[str]:
+    return [text for line in path.read_text().splitlines() for text in json.loads(line)] if path.exists() else []
+
+
+def test_two_processes_share_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    for folder in (two, one):
+        save_encoder(folder / "encoder")
+    stderr = launch(two)
+    torch.set_num_threads(1)
+    monkeypatch.setattr(two_processes.run, "BLOCK_ROWS", two_processes.BLOCK_ROWS)
+    with caplog.at_level(logging.WARNING):
+        two_processes.record(one, 0)
+
+    for name in ("encoder", "hidden_states", "one_block", "first", "second"):
+        alone = Embeddings.load(one / "rank0" / name)
+        for rank in ("rank0", "rank1"):
+            found = Embeddings.load(two / rank / name)
+            assert found.ids.tolist() == alone.ids.tolist()
+            assert found.embedder == {**alone.embedder, "name": found.embedder["name"]}
+            # Batches are the same, so only what a matmul does with the machine's threads could differ.
+            np.testing.assert_allclose(found.vectors, alone.vectors, rtol=TOLERANCE, atol=TOLERANCE)
+        assert np.ptp(alone.vectors, axis=0).max() > 1000 * TOLERANCE
+
+    shares = [texts_in(two / f"rank{rank}" / "first.log") for rank in (0, 1)]
+    assert sorted(shares[0] + shares[1]) == sorted(texts(two_processes.NUM_ROWS, high=40))
+    assert [len(share) for share in shares] == [12, 11]
+    assert not any((two / f"rank{rank}" / "second.log").exists() for rank in (0, 1))
+    (message,) = {record.getMessage() for record in caplog.records if "longer than" in record.getMessage()}
+    assert stderr.count("longer than the 40 tokens") == 1, "by one process, for both"
+    assert message.split(" examples")[0] in stderr
