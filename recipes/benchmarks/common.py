@@ -82,6 +82,21 @@ def summary(ratios: Sequence[float], *, seed: int = 0, confidence: float = 0.95)
     }
 
 
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Rank correlation, ties at their mean rank; 0 where one of the two has a single value.
+
+    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0])), spearman(np.zeros(3), np.arange(3.0))
+    (1.0, 0.0)
+    """
+    ranks = []
+    for values in (first, second):
+        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place])
+    if not all(np.ptp(one) for one in ranks):
+        return 0.0
+    return round(float(np.corrcoef(ranks)[0, 1]), 12)
+
+
 def resident_bytes(which: str = "VmRSS") -> int:
     """Resident memory of this process now (`VmRSS`) or at its peak (`VmHWM`), bytes; Linux only."""
     for line in Path("/proc/self/status").read_text().splitlines():

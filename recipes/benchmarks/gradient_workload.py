@@ -216,13 +216,3 @@ def ratio(seconds: Mapping[str, list[float]], above: str, below: str, measured: 
     """A row of a result: the paired ratio of two works, round by round."""
     pairs = [ours / theirs for ours, theirs in zip(seconds[above], seconds[below], strict=True)]
     return {"measured": measured, "reference": reference, **summary(pairs)}
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's, of values without ties.
-
-    >>> round(rank_correlation(np.array([1.0, 5.0, 2.0]), np.array([0.1, 0.3, 0.2])), 6)
-    1.0
-    """
-    ranks = [np.argsort(np.argsort(values)) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_result
+from common import print_table, spearman, write_result
 from gradient_workload import (
     BATCH,
     HIDDEN,
@@ -32,7 +32,6 @@ from gradient_workload import (
     make_model,
     make_trainer,
     nothing,
-    rank_correlation,
     ratio,
     steady,
 )
@@ -102,7 +101,7 @@ def agreement(trainer: Any, validation: Any) -> dict[str, Any]:
     return {
         "rank": RANK,
         "num_examples": len(found["exact"]),
-        "spearman": round(rank_correlation(found["low_rank"], found["exact"]), 6),
+        "spearman": round(spearman(found["low_rank"], found["exact"]), 6),
         "largest_error": float(error),
         "least_energy_kept_of_a_matrix": round(kept, 4),
     }

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_datasel.quickstart.summary import as_markdown, score_table, verdicts
-from recipes.benchmarks.clues_noise.tables import tables
+from recipes.benchmarks.clues_noise.tables import tables as clues_noise_tables
+from recipes.benchmarks.shed.tables import tables as shed_tables
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -74,7 +75,13 @@ def math_mixture() -> str:
 def clues_noise() -> str:
     """What tells clean rows from damaged ones, and the held-out loss of what is trained on the rows kept."""
     result = _read("recipes/benchmarks/clues_noise/result.json")
-    return "" if result is None else tables(result)
+    return "" if result is None else clues_noise_tables(result)
+
+
+def shed() -> str:
+    """Held-out loss of what is trained on the rows that SHED and others keep, a real game, and other families."""
+    result = _read("recipes/benchmarks/shed/result.json")
+    return "" if result is None else shed_tables(result)
 
 
 def benchmarks() -> str:
@@ -182,6 +189,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "s2l/math_mixture": math_mixture,
     "clues_noise": clues_noise,
+    "shed": shed,
     "benchmarks": benchmarks,
     "tree": tree,
 }

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import print_table, summary, write_result
+from common import print_table, spearman, summary, write_result
 
 from hf_datasel.functional.valuation import Estimator, OfficialEstimator, PaperEstimator, RegressionEstimator
 from hf_datasel.functional.valuation.games import SaturatingGame
@@ -108,20 +108,6 @@ def make_game(kind: str, num_players: int, generator: np.random.Generator) -> tu
         ]
         return Topics(games, members), features
     return SaturatingGame(0.5 + weights, LOW, HIGH, RATE), features
-
-
-def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's correlation; equal values share their mean rank.
-
-    >>> round(spearman(np.array([1.0, 5.0, 5.0]), np.array([0.1, 0.2, 0.3])), 4)
-    0.866
-    """
-
-    def ranks(values: np.ndarray) -> np.ndarray:
-        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-        return (np.cumsum(counts) - (counts - 1) / 2)[place]
-
-    return float(np.corrcoef(ranks(first), ranks(second))[0, 1])
 
 
 def measure(cell: tuple[str, int, float, int]) -> dict[str, dict[str, float]]:
