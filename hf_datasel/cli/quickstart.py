@@ -7,8 +7,8 @@ from hf_datasel.quickstart.plan import QuickstartArguments
 
 SUMMARY = (
     "Do the whole job on a generated corpus of eight uneven skills: train a proxy with recording, select with S2L, "
-    "train a larger model on S2L's subset, on a random one and on everything for the same number of steps, and "
-    "compare. Writes the trace, the selection, the curated dataset, pictures and a report; downloads nothing."
+    "train a larger model on S2L's subset, on SHED's, on a random one and on everything for the same number of steps, "
+    "and compare. Writes the trace, the selection, the curated dataset, pictures and a report; downloads nothing."
 )
 EXAMPLES = (
     "hf-datasel quickstart",

@@ -5,7 +5,8 @@ word-level tokenizer reads the corpus without loss. The corpus asks the question
 questions return several times, the skills follow a steep distribution, and the models have been pre-trained on other,
 clean text, which shows six of the eight relations in other words and none of the instructions.
 
-Disjoint: no question of the test set occurs in the training set or, in other words, in the pre-training text.
+Disjoint: no question of the test set occurs in the training set or, in other words, in the pre-training text; no
+trusted question in the test or the training set.
 """
 
 import math
@@ -32,11 +33,13 @@ class Corpus:
         train: columns `prompt`, `completion`, `skill`, `truth` (the right completion) and `corrupted` (bool).
         test: the same columns, never corrupted, as many rows of every skill.
         pretraining: columns `prompt` and `completion`; clean.
+        trusted: the columns of `train`, never corrupted, as many rows of every skill.
     """
 
     train: Dataset
     test: Dataset
     pretraining: Dataset
+    trusted: Dataset
 
 
 def make_corpus(
@@ -46,6 +49,7 @@ def make_corpus(
     corrupted: float = 0.0,
     num_test_rows: int = 480,
     num_pretraining_rows: int = 12_000,
+    num_trusted_rows: int = 160,
 ) -> Corpus:
     """Generate the corpus. Equal arguments give equal rows; global generators are neither read nor moved.
 
@@ -53,6 +57,7 @@ def make_corpus(
         num_rows: training rows, at least 50.
         corrupted: share of the training rows, in [0, 1), whose completion is wrong; `truth` keeps the right one.
         num_test_rows: rounded down to a multiple of the number of skills.
+        num_trusted_rows: likewise.
 
     Raises:
         ValueError: an argument is out of range.
@@ -70,19 +75,25 @@ def make_corpus(
         raise ValueError(f"corrupted={corrupted} is no share of the rows: pass a number in [0, 1).")
     if num_test_rows < len(SKILLS):
         raise ValueError(f"num_test_rows={num_test_rows} leaves a skill untested; pass {len(SKILLS)} or more.")
-    test_rng, train_rng, corruption_rng, pretraining_rng = (np.random.default_rng([seed, part]) for part in range(4))
-    test = [row for skill in SKILLS for row in _draw_distinct(test_rng, skill, num_test_rows // len(SKILLS), set())]
+    if num_trusted_rows < len(SKILLS):
+        raise ValueError(f"num_trusted_rows={num_trusted_rows} leaves out a skill; pass {len(SKILLS)} or more.")
+    test_rng, train_rng, corruption_rng, pretraining_rng, trusted_rng = (
+        np.random.default_rng([seed, part]) for part in range(5)
+    )
+    test = _draw_balanced(test_rng, num_test_rows, set())
     taken = {_key(row) for row in test}
     train: list[_Row] = []
     for skill, size in zip(SKILLS, _apportion(num_rows), strict=True):
         train += _draw_redundant(train_rng, skill, size, taken)
     train = [train[i] for i in train_rng.permutation(num_rows)]
+    trusted = _draw_balanced(trusted_rng, num_trusted_rows, taken | {_key(row) for row in train})
     wrong = np.zeros(num_rows, bool)
     wrong[corruption_rng.permutation(num_rows)[: round(corrupted * num_rows)]] = True
     return Corpus(
         train=_to_dataset(train, _given_answers(corruption_rng, train, wrong), wrong),
-        test=_to_dataset(test, [answer for _, _, answer in test], np.zeros(len(test), bool)),
+        test=_clean_dataset(test),
         pretraining=_pretraining_text(pretraining_rng, num_pretraining_rows, taken),
+        trusted=_clean_dataset(trusted),
     )
 
 
@@ -110,6 +121,11 @@ def _draw_distinct(rng: np.random.Generator, skill: Skill, size: int, taken: set
         if _key(row) not in taken:
             rows.setdefault(_key(row), row)
     return list(rows.values())
+
+
+def _draw_balanced(rng: np.random.Generator, num_rows: int, taken: set[tuple[str, ...]]) -> list[_Row]:
+    """As many distinct rows of every skill."""
+    return [row for skill in SKILLS for row in _draw_distinct(rng, skill, num_rows // len(SKILLS), taken)]
 
 
 def _draw_redundant(rng: np.random.Generator, skill: Skill, size: int, taken: set[tuple[str, ...]]) -> list[_Row]:
@@ -186,3 +202,7 @@ def _to_dataset(rows: list[_Row], given: list[Tokens], wrong: np.ndarray) -> Dat
             "corrupted": wrong,
         }
     )
+
+
+def _clean_dataset(rows: list[_Row]) -> Dataset:
+    return _to_dataset(rows, [answer for _, _, answer in rows], np.zeros(len(rows), bool))

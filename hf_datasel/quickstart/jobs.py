@@ -14,7 +14,17 @@ from typing import Any, Literal
 from datasets import Dataset
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from hf_datasel import LossTrajectoryCallback, RandomSelector, S2LSelector, Selection, Trace, add_example_ids
+from hf_datasel import (
+    GradientTraceCallback,
+    LossTrajectoryCallback,
+    RandomSelector,
+    S2LSelector,
+    Selection,
+    SHEDSelector,
+    Trace,
+    Valuation,
+    add_example_ids,
+)
 from hf_datasel.quickstart.corpus import Corpus, make_corpus
 from hf_datasel.quickstart.evaluate import exact_match, per_skill
 from hf_datasel.quickstart.finetune import make_trainer
@@ -25,8 +35,8 @@ from hf_datasel.storage import atomic_directory, read_json, write_json
 from hf_datasel.training.state import preserved_rng
 
 Role = Literal["proxy", "target"]
-Arm = Literal["S2L", "random", "everything"]
-ARMS: tuple[Arm, ...] = ("S2L", "random", "everything")
+Arm = Literal["S2L", "SHED", "random", "everything"]
+ARMS: tuple[Arm, ...] = ("S2L", "SHED", "random", "everything")
 
 Advance = Callable[[float], None]  # told how much work was done, in steps of the target
 
@@ -51,6 +61,7 @@ def make_inputs(plan: Plan) -> Inputs:
         corrupted=plan.corrupted,
         num_test_rows=plan.num_test_rows,
         num_pretraining_rows=plan.num_pretraining_rows,
+        num_trusted_rows=plan.num_trusted_rows,
     )
     texts = chain.from_iterable(part[column] for part in (corpus.train, corpus.pretraining) for column in _TEXT)
     tokenizer = train_tokenizer(texts)
@@ -87,8 +98,11 @@ def is_pretrained(root: Path, role: Role) -> bool:
 
 
 def record(plan: Plan, root: Path, advance: Advance) -> Trace:
-    """Train the proxy on every row and record its losses; leaves the Trace in `trace`."""
-    path = root / "trace"
+    """Train the proxy on every row, and record what S2L and SHED choose by.
+
+    Leaves the loss of every row at every checkpoint in `trace`, and in `influence` the product of a row's gradient,
+    as training passed it, with the gradient of the trusted rows. Training is the same as without either.
+    """
     if not is_recorded(root):
         inputs = make_inputs(plan)
         proxy = LlamaForCausalLM.from_pretrained(_model_path(root, "proxy"))
@@ -104,16 +118,29 @@ def record(plan: Plan, root: Path, advance: Advance) -> Trace:
                 on_step=lambda: advance(step),
             )
             trainer.add_callback(
-                LossTrajectoryCallback(trainer, output_dir=path, num_checkpoints=plan.num_checkpoints)
+                LossTrajectoryCallback(
+                    trainer, output_dir=root / "trace", num_checkpoints=plan.num_checkpoints, overwrite=True
+                )
+            )
+            trainer.add_callback(
+                GradientTraceCallback(
+                    trainer,
+                    output_dir=root / "influence",
+                    validation_dataset=inputs.corpus.trusted,
+                    mode="in_run",
+                    num_checkpoints=plan.num_directions,
+                    overwrite=True,
+                )
             )
             trainer.train()
         advance(_sweep_cost(plan))
-    return Trace.load(path)
+    return Trace.load(root / "trace")
 
 
 def is_recorded(root: Path) -> bool:
-    """Whether `trace` holds a whole recording."""
-    return (root / "trace" / "manifest.json").is_file() and Trace.open(root / "trace").complete
+    """Whether `trace` and `influence` hold whole recordings."""
+    paths = (root / "trace", root / "influence")
+    return all((path / "manifest.json").is_file() and Trace.open(path).complete for path in paths)
 
 
 def select_s2l(plan: Plan, trace: Trace, index: int) -> Selection:
@@ -127,9 +154,24 @@ def select_s2l(plan: Plan, trace: Trace, index: int) -> Selection:
     ).select(trace)
 
 
+def select_shed(plan: Plan, influence: Trace, index: int) -> Selection:
+    """SHED's selection in repetition `index`: the rows worth most by first-order In-Run Data Shapley (QOCS)."""
+    return SHEDSelector(budget=plan.budget, sampling="qocs", seed=plan.seed + index).select(
+        Valuation.from_trace(influence)
+    )
+
+
 def select_random(plan: Plan, trace: Trace, index: int) -> Selection:
     """As many rows, drawn uniformly, in repetition `index`."""
     return RandomSelector(budget=plan.budget, seed=plan.seed + index).select(trace)
+
+
+_SELECTORS: dict[Arm, tuple[Callable[[Plan, Trace, int], Selection], str]] = {
+    "S2L": (select_s2l, "trace"),
+    "SHED": (select_shed, "influence"),
+    "random": (select_random, "trace"),
+}
+SUBSETS = tuple(_SELECTORS)
 
 
 def train_arm(plan: Plan, root: Path, arm: Arm, index: int, advance: Advance) -> dict[str, Any]:
@@ -140,8 +182,8 @@ def train_arm(plan: Plan, root: Path, arm: Arm, index: int, advance: Advance) ->
     inputs = make_inputs(plan)
     examples, tokens = inputs.examples, inputs.train
     if arm != "everything":
-        choose = select_s2l if arm == "S2L" else select_random
-        selection = choose(plan, Trace.load(root / "trace"), index)
+        choose, evidence = _SELECTORS[arm]
+        selection = choose(plan, Trace.load(root / evidence), index)
         examples, tokens = selection.apply(examples), selection.apply(tokens)
     target = LlamaForCausalLM.from_pretrained(_model_path(root, "target"))
     _train(target, tokens, inputs, plan.target_training, plan.seed + index, root, plan.target_size, advance)

@@ -45,7 +45,7 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """Columns `input_ids` and `labels` in place of `prompt` and `completion`, just as SFTTrainer would make them.
 
-    Done once for fifteen trainings. Labels are -100 on the prompt; the completion ends with the end-of-text token.
+    Done once for twenty trainings. Labels are -100 on the prompt; the completion ends with the end-of-text token.
     """
     prompts = tokenizer(list(dataset["prompt"]))["input_ids"]
     completions = tokenizer([text + EOS for text in dataset["completion"]])["input_ids"]

@@ -1,6 +1,7 @@
 """What a quickstart run does: its options, and the sizes that follow from them."""
 
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Variant = Literal["paper", "official"]
@@ -79,7 +80,9 @@ class Plan:
     seed: int
     num_test_rows: int = 480
     num_pretraining_rows: int = 12_000
+    num_trusted_rows: int = 160
     num_checkpoints: int = 8
+    num_directions: int = 80
     proxy_size: ModelSize = ModelSize(hidden_size=64, num_layers=2, num_heads=4)
     target_size: ModelSize = ModelSize(hidden_size=128, num_layers=2, num_heads=4)
     proxy_pretraining: Recipe = Recipe(num_steps=400, batch_size=64, learning_rate=3e-3)
@@ -112,7 +115,11 @@ class Plan:
             "corrupted": args.corrupted,
             "seed": args.seed,
         }
-        return cls(**{**asked, **(_SMOKE if args.smoke else {})})
+        plan = cls(**{**asked, **(_SMOKE if args.smoke else {})})
+        # A row that the proxy never saw has no value of its run.
+        one_epoch = math.ceil(plan.num_rows / plan.proxy_training.batch_size)
+        num_steps = max(plan.proxy_training.num_steps, one_epoch)
+        return replace(plan, proxy_training=replace(plan.proxy_training, num_steps=num_steps))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -132,7 +139,9 @@ def _whole_or_share(budget: float, num_rows: int) -> int | float:
 _SMOKE: dict[str, Any] = {
     "num_test_rows": 80,
     "num_pretraining_rows": 600,
+    "num_trusted_rows": 16,
     "num_checkpoints": 4,
+    "num_directions": 2,
     "proxy_size": ModelSize(hidden_size=16, num_layers=1, num_heads=2),
     "target_size": ModelSize(hidden_size=32, num_layers=1, num_heads=2),
     "proxy_pretraining": Recipe(num_steps=10, batch_size=16, learning_rate=3e-3),

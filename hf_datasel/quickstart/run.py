@@ -1,10 +1,11 @@
 """`hf-datasel quickstart`: the main job, from a corpus to a report.
 
 1. generate the corpus; pre-train a proxy and a target on its other, clean text
-2. train the proxy on all instructions and record every example's loss            -> trace/
+2. train the proxy on all instructions; record every example's loss and how its
+   gradient lies to that of a few trusted rows                                     -> trace/, influence/
 3. select with S2L                                                                 -> selection/, curated/
-4. train the target on S2L's subset, on a random one and on everything, for the same number of optimiser steps,
-   several times                                                                   -> runs/
+4. train the target on S2L's subset, on SHED's, on a random one and on everything, for the same number of optimiser
+   steps, several times                                                            -> runs/
 5. compare                                                                         -> results.json, report.md
 """
 
@@ -73,12 +74,13 @@ def main(args: QuickstartArguments) -> dict[str, Any]:
         corpus = jobs.describe_rows(inputs.examples)
         progress.report(
             f"corpus: {corpus['num_rows']:,} rows, {corpus['num_distinct']:,} different, "
-            f"{corpus['corrupted']:.0%} corrupted; {len(inputs.test):,} test rows"
+            f"{corpus['corrupted']:.0%} corrupted; {len(inputs.test):,} test rows, {len(inputs.corpus.trusted):,} "
+            "trusted rows"
         )
         progress.stage("pre-training proxy and target")
         target = workers.submit(jobs.pretrain, plan, root, "target")
         jobs.pretrain(plan, root, "proxy", progress.advance)
-        progress.stage("recording the proxy's loss trajectories")
+        progress.stage("recording the proxy's losses and gradients")
         trace = jobs.record(plan, root, progress.advance)
         progress.report(f"trace: {trace.num_examples:,} examples x {trace.num_checkpoints} checkpoints")
         selection = _keep_selection(plan, root, trace, inputs)

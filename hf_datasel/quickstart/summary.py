@@ -6,13 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from hf_datasel.quickstart.compare import paired_difference, spread, verdict
-from hf_datasel.quickstart.jobs import ARMS
+from hf_datasel.quickstart.jobs import ARMS, SUBSETS
 from hf_datasel.quickstart.skills import SKILL_NAMES
 
 MACRO = "macro average"
+_COMPARED = (("S2L", "random"), ("S2L", "everything"), ("SHED", "random"), ("SHED", "everything"), ("S2L", "SHED"))
 SCOPE = (
-    "The repetitions differ in the clustering, the draw of the subset and the order of training. Corpus, proxy model "
-    "and pre-trained target are the same in all of them, so the interval says nothing about other data or models."
+    "The repetitions differ in S2L's clustering, the draw of its rows and of the random ones, and the order of "
+    "training. SHED's rows, the corpus, the proxy model and the pre-trained target are the same in all of them, so "
+    "the interval says nothing about other data or models."
 )
 
 
@@ -27,7 +29,7 @@ def summarise(outcomes: Sequence[dict[str, Any]], corpus: dict[str, Any]) -> dic
     macro: dict[str, Sequence[float]] = {
         arm: [outcome["macro_exact_match"] for outcome in runs] for arm, runs in by_arm.items()
     }
-    differences = [paired_difference("S2L", other, macro) for other in ARMS if other != "S2L"]
+    differences = [paired_difference(first, second, macro) for first, second in _COMPARED]
     return {
         "corpus": corpus,
         "arms": {arm: _summarise_arm(runs) for arm, runs in by_arm.items()},
@@ -69,17 +71,17 @@ def score_table(results: dict[str, Any]) -> list[list[str]]:
 def mix_table(results: dict[str, Any]) -> list[list[str]]:
     """Share of each skill in the whole corpus and in each subset, and what else the subsets are made of."""
     arms, corpus = results["arms"], results["corpus"]
-    rows = [["share of rows", "corpus", "S2L", "random"]]
+    rows = [["share of rows", "corpus", *SUBSETS]]
     for skill in SKILL_NAMES:
-        shares = [arms[arm]["share_per_skill"][skill]["mean"] for arm in ("S2L", "random")]
+        shares = [arms[arm]["share_per_skill"][skill]["mean"] for arm in SUBSETS]
         rows.append(
             [skill, *(f"{share:.1%}" for share in (corpus["rows_per_skill"][skill] / corpus["num_rows"], *shares))]
         )
     distinct = [
         corpus["num_distinct"] / corpus["num_rows"],
-        *(arms[arm]["distinct"]["mean"] for arm in ("S2L", "random")),
+        *(arms[arm]["distinct"]["mean"] for arm in SUBSETS),
     ]
-    corrupted = [corpus["corrupted"], *(arms[arm]["corrupted"]["mean"] for arm in ("S2L", "random"))]
+    corrupted = [corpus["corrupted"], *(arms[arm]["corrupted"]["mean"] for arm in SUBSETS)]
     return [
         *rows,
         ["different questions", *(f"{share:.1%}" for share in distinct)],

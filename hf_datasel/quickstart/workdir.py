@@ -11,7 +11,10 @@ from hf_datasel.training.describe import versions
 
 FORMAT, VERSION = "hf_datasel.quickstart", 1
 _MANIFEST = "quickstart.json"
-_WRITTEN = ("trace", "selection", "curated", "models", "runs", "figures", "results.json", "report.md")
+_WRITTEN = (
+    *("trace", "influence", "influence.records", "influence.records.removed", "selection", "curated"),
+    *("models", "runs", "figures", "results.json", "report.md"),
+)
 
 
 def open_workdir(path: Path, plan: Plan, *, overwrite: bool) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hf_datasel.quickstart.jobs import SUBSETS
 from hf_datasel.quickstart.summary import as_markdown, score_table, verdicts
 from recipes.benchmarks.clues_noise.tables import tables as clues_noise_tables
 from recipes.benchmarks.shed.tables import tables as shed_tables
@@ -42,7 +43,7 @@ def _corrupted() -> list[str]:
         f"{name} {arm['macro_exact_match']['mean']:.3f} ± {arm['macro_exact_match']['standard_error']:.3f}"
         for name, arm in arms.items()
     )
-    wrong = ", ".join(f"{name} {arms[name]['corrupted']['mean']:.1%}" for name in ("S2L", "random"))
+    wrong = ", ".join(f"{name} {arms[name]['corrupted']['mean']:.1%}" for name in SUBSETS)
     return [
         f"With `--corrupted {results['plan']['corrupted']}` the macro average is: {scores}. Wrong answers among "
         f"the rows kept: {wrong}. {' '.join(verdicts(results))}"

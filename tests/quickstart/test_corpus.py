@@ -28,7 +28,7 @@ def corpus() -> Corpus:
 
 
 def columns(corpus: Corpus) -> list[dict[str, list[object]]]:
-    return [part.to_dict() for part in (corpus.train, corpus.test, corpus.pretraining)]
+    return [part.to_dict() for part in (corpus.train, corpus.test, corpus.pretraining, corpus.trusted)]
 
 
 def test_equal_arguments_give_equal_rows_and_another_seed_gives_others(corpus: Corpus) -> None:
@@ -91,8 +91,23 @@ def test_test_set_is_balanced_and_clean(corpus: Corpus) -> None:
     assert not any(corpus.test["corrupted"])
 
 
+def test_trusted_rows_are_balanced_clean_and_in_no_other_part(corpus: Corpus) -> None:
+    assert Counter(corpus.trusted["skill"]) == dict.fromkeys(SKILL_NAMES, 20)
+    assert not any(corpus.trusted["corrupted"])
+    prompts = set(corpus.trusted["prompt"])
+    assert len(prompts) == 160
+    assert not prompts & {*corpus.train["prompt"], *corpus.test["prompt"]}
+
+
+def test_the_number_of_trusted_rows_changes_no_other_part(corpus: Corpus) -> None:
+    options = {"seed": 3, "corrupted": 0.25, "num_test_rows": 80, "num_pretraining_rows": 1500}
+    fewer = make_corpus(2000, **options, num_trusted_rows=8)
+    assert columns(fewer)[:3] == columns(corpus)[:3]
+    assert len(fewer.trusted) == 8
+
+
 def test_truths_are_true_and_only_corrupted_rows_differ_from_them(corpus: Corpus) -> None:
-    for part in (corpus.train, corpus.test):
+    for part in (corpus.train, corpus.test, corpus.trusted):
         for row in part:
             name, *question, equals = row["prompt"].split()
             assert (name, equals) == (row["skill"], "=")
@@ -129,6 +144,7 @@ def test_a_corrupted_answer_is_wrong_and_not_empty(answer: list[str], foreign: l
         ({"corrupted": -0.1}, "corrupted=-0.1"),
         ({"corrupted": float("nan")}, "corrupted=nan"),
         ({"num_test_rows": 7}, "num_test_rows=7"),
+        ({"num_trusted_rows": 7}, "num_trusted_rows=7"),
     ],
 )
 def test_options_out_of_range_are_named(options: dict[str, float], named: str) -> None:

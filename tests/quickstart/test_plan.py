@@ -33,6 +33,12 @@ def test_a_budget_that_is_neither_is_refused(budget: float) -> None:
         Plan.from_arguments(QuickstartArguments(budget=budget))
 
 
+@pytest.mark.parametrize(("num_rows", "num_steps"), [(6000, 800), (25_600, 800), (25_601, 801), (60_000, 1875)])
+def test_the_proxy_sees_every_row(num_rows: int, num_steps: int) -> None:
+    plan = Plan.from_arguments(QuickstartArguments(num_rows=num_rows))
+    assert (plan.proxy_training.num_steps, plan.proxy_training.batch_size) == (num_steps, 32)
+
+
 @pytest.mark.parametrize("option", ["num_seeds", "num_workers"])
 def test_counts_out_of_range_are_refused(option: str) -> None:
     with pytest.raises(ValueError, match=f"{option}=-1"):

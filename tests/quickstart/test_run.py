@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import matplotlib.image
 import numpy as np
 import pytest
 from datasets import load_from_disk
+from transformers import LlamaForCausalLM
 
-from hf_datasel import Selection, Trace
+from hf_datasel import LossTrajectoryCallback, Selection, Trace
 from hf_datasel.quickstart import jobs
 from hf_datasel.quickstart.plan import QuickstartArguments
 from hf_datasel.quickstart.progress import Progress
 from hf_datasel.quickstart.run import main, quickstart
 from hf_datasel.quickstart.skills import SKILL_NAMES
+from hf_datasel.quickstart.workers import one_thread
+from hf_datasel.training.state import preserved_rng
 
 OPTIONS: dict[str, Any] = {
     "smoke": True,
@@ -58,6 +62,10 @@ def test_everything_it_writes_can_be_read(finished: Path) -> None:
     trace = Trace.load(finished / "trace")
     assert (trace.num_examples, trace.num_checkpoints) == (200, 4)
     trace.require_measured()
+    influence = Trace.load(finished / "influence")
+    assert (influence.metric, influence.mode, influence.num_checkpoints) == ("influence", "in_run", 1)
+    assert influence.fingerprint == trace.fingerprint
+    influence.require_measured()
     selection = Selection.load(finished / "selection")
     curated = load_from_disk(finished / "curated")
     assert len(selection) == len(curated) == 50
@@ -93,6 +101,21 @@ def test_selections_of_the_repetitions_differ(finished: Path) -> None:
     for choose in (jobs.select_s2l, jobs.select_random):
         assert choose(plan, trace, 0).ids.tolist() != choose(plan, trace, 1).ids.tolist()
     assert jobs.select_s2l(plan, trace, 0).ids.tolist() == Selection.load(finished / "selection").ids.tolist()
+
+
+def test_shed_keeps_the_rows_worth_most_in_every_repetition(finished: Path) -> None:
+    plan = jobs.Plan.from_arguments(QuickstartArguments(**OPTIONS))
+    influence = Trace.load(finished / "influence")
+    worth = influence.rows(0, 200).astype(np.float64) @ np.array(influence.learning_rates)
+    best = sorted(influence.ids[np.argsort(-worth)[:50]])
+    for index in (0, 1):
+        assert jobs.select_shed(plan, influence, index).ids.tolist() == best
+
+
+def test_every_subset_is_compared_with_random_and_with_everything(finished: Path) -> None:
+    told = [(one["first"], one["second"]) for one in read(finished / "results.json")["differences"]]
+    assert told[:4] == [(subset, other) for subset in ("S2L", "SHED") for other in ("random", "everything")]
+    assert told[4:] == [("S2L", "SHED")]
 
 
 def test_report_tells_the_numbers_of_the_results(finished: Path) -> None:
@@ -148,7 +171,7 @@ def test_a_killed_run_continues_to_the_same_results(
     assert not (root / "report.md").exists()
     trainings.clear()
     quickstart(root, **OPTIONS)
-    assert len(trainings) == 5
+    assert len(trainings) == 7
     for name in ("results.json", "report.md", "selection/kept.npy", "figures/trajectory_clusters.png"):
         assert (root / name).read_bytes() == (finished / name).read_bytes(), name
 
@@ -159,8 +182,40 @@ def test_more_repetitions_continue_a_finished_run(finished: Path, tmp_path: Path
     assert "nothing can be said" in (root / "report.md").read_text()
     trainings.clear()
     quickstart(root, **OPTIONS)
-    assert len(trainings) == 3
+    assert len(trainings) == 4
     assert (root / "results.json").read_bytes() == (finished / "results.json").read_bytes()
+
+
+def test_the_losses_are_those_of_a_training_without_gradients(finished: Path, tmp_path: Path) -> None:
+    plan = jobs.Plan.from_arguments(QuickstartArguments(**OPTIONS))
+    inputs = jobs.make_inputs(plan)
+    trainer = jobs.make_trainer(
+        LlamaForCausalLM.from_pretrained(finished / "models" / "proxy"),
+        inputs.examples,
+        inputs.tokenizer,
+        plan.proxy_training,
+        seed=plan.seed,
+        output_dir=tmp_path / "models",
+        on_step=lambda: None,
+    )
+    trainer.add_callback(LossTrajectoryCallback(trainer, tmp_path / "trace", num_checkpoints=plan.num_checkpoints))
+    with preserved_rng(), one_thread():
+        trainer.train()
+    alone, beside = Trace.load(tmp_path / "trace"), Trace.load(finished / "trace")
+    assert alone.rows(0, 200).tobytes() == beside.rows(0, 200).tobytes()
+
+
+def test_a_recording_killed_between_its_two_traces_is_made_again(
+    finished: Path, tmp_path: Path, trainings: list[Path]
+) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    shutil.rmtree(root / "influence")
+    quickstart(root, **OPTIONS)
+    assert len(trainings) == 1
+    for name in ("trace", "influence"):
+        again, before = Trace.load(root / name), Trace.load(finished / name)
+        assert again.rows(0, 200).tobytes() == before.rows(0, 200).tobytes()
 
 
 def test_several_processes_give_the_same_results(finished: Path, tmp_path: Path) -> None:
