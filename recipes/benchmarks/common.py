@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -117,6 +118,14 @@ def write_result(name: str, result: dict[str, Any], *, packages: Sequence[str]) 
     content = {"benchmark": name, "machine": machine_class(), "versions": versions(*packages), **result}
     path.write_text(json.dumps(content, indent=2) + "\n")
     return path
+
+
+def write_flat(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON in which what holds no object stands on one line."""
+    text = json.dumps(content, indent=1)
+    for flat in (r"\[[^\[\]{}]*\]", r"\{[^{}]*\}"):
+        text = re.sub(flat, lambda found: " ".join(found[0].split()), text)
+    path.write_text(text + "\n")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

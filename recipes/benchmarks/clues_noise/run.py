@@ -29,7 +29,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -47,7 +46,7 @@ from recipes.benchmarks.clues_noise.data import POOLS, World, load_world
 from recipes.benchmarks.clues_noise.lab import Lab
 from recipes.benchmarks.clues_noise.model import load_or_train
 from recipes.benchmarks.clues_noise.summary import summarise
-from recipes.benchmarks.common import machine_class, versions
+from recipes.benchmarks.common import machine_class, versions, write_flat
 
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
@@ -127,10 +126,7 @@ def main() -> None:
         "seeds": options.seeds,
         **summarise(cells),
     }
-    text = json.dumps(content, indent=1)
-    for flat in (r"\[[^\[\]{}]*\]", r"\{[^{}]*\}"):  # what holds no object stands on one line
-        text = re.sub(flat, lambda found: " ".join(found[0].split()), text)
-    options.output.write_text(text + "\n")
+    write_flat(options.output, content)
     print(f"wrote {options.output}")
 
 

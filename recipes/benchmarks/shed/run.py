@@ -50,7 +50,7 @@ from transformers.utils import logging
 
 from hf_datasel import __version__
 from hf_datasel.storage import write_json
-from recipes.benchmarks.common import machine_class, versions
+from recipes.benchmarks.common import machine_class, versions, write_flat
 from recipes.benchmarks.shed.cell import BASE, FULL, RANDOM, held_out, value_rows
 from recipes.benchmarks.shed.data import PATTERNS, POOLS, WORLDS, World, deal, load_world
 from recipes.benchmarks.shed.game import play
@@ -176,10 +176,7 @@ def main() -> None:
         "pool": options.pool,
         **summarise(collect(options)),
     }
-    text = json.dumps(content, indent=1)
-    for flat in (r"\[[^\[\]{}]*\]", r"\{[^{}]*\}"):  # what holds no object stands on one line
-        text = re.sub(flat, lambda found: " ".join(found[0].split()), text)
-    options.output.write_text(text + "\n")
+    write_flat(options.output, content)
     print(f"wrote {options.output}")
 
 
