@@ -2,9 +2,6 @@
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from safetensors.torch import load_file
 
 from hf_datasel import CLUESSelector, S2LSelector, Selection, Trace, Valuation
 from hf_datasel.training.in_run import RecordLog
+from tests.training.launching import launch
 from tests.training.online_watcher import row_scores
 from tests.training.reference import reference_losses
 from tests.training.scripts import two_processes
@@ -38,37 +36,6 @@ COMPARED = [
 # Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights
 # by some roundings a step; over 20 steps of plain SGD that stays within tens of roundings of a loss.
 TOLERANCE = 32 * 2.0**-21
-LAUNCH_CONFIG = """\
-compute_environment: LOCAL_MACHINE
-distributed_type: MULTI_GPU
-num_machines: 1
-num_processes: 2
-machine_rank: 0
-main_process_port: {port}
-main_training_function: main
-mixed_precision: 'no'
-rdzv_backend: static
-same_network: true
-use_cpu: false
-downcast_bf16: 'no'
-debug: false
-"""
-
-
-def launch(folder: Path, names: list[str], timeout: float = 240) -> subprocess.CompletedProcess:
-    """Run scenarios in two processes, as a user starts them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = folder / "launch.yaml"
-    config.write_text(LAUNCH_CONFIG.format(port=port))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    script = [str(Path(two_processes.__file__)), str(folder), *names]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*command, *script], env=environment, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +46,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     two, one, made = shared / "two_processes", shared / "one_process", shared / "two_processes.made"
     with FileLock(shared / "two_processes.lock"):
         if not made.exists():
-            ended = launch(two, COMPARED)
+            two.mkdir(parents=True, exist_ok=True)
+            ended = launch(two_processes.__file__, two, *COMPARED)
             assert ended.returncode == 0, ended.stderr
             torch.set_num_threads(1)
             two_processes.run(one, COMPARED, world_size=1)
@@ -248,10 +216,10 @@ def test_processes_share_the_coalitions_and_agree_on_the_values(runs: tuple[Path
 
 def test_a_killed_process_takes_no_record_with_it(runs: tuple[Path, Path], tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", runs[0] / "whole"
-    assert launch(tmp_path, ["killed"], timeout=120).returncode != 0
+    assert launch(two_processes.__file__, tmp_path, "killed", timeout=120).returncode != 0
     assert sorted(path.name for path in killed.glob("checkpoint-*")) == ["checkpoint-3"]
     killed.rename(tmp_path / "whole")
-    ended = launch(tmp_path, ["whole"], timeout=120)
+    ended = launch(two_processes.__file__, tmp_path, "whole", timeout=120)
     assert ended.returncode == 0, ended.stderr
     expected = {path.relative_to(whole): path.read_bytes() for path in (whole / "trace").rglob("*.*")}
     assert len(expected) == 2 + 2 * 4 + 1
@@ -261,7 +229,7 @@ def test_a_killed_process_takes_no_record_with_it(runs: tuple[Path, Path], tmp_p
 
 def test_an_error_on_the_main_process_ends_all(tmp_path: Path) -> None:
     start = time.monotonic()
-    ended = launch(tmp_path, ["fail"], timeout=120)
+    ended = launch(two_processes.__file__, tmp_path, "fail", timeout=120)
     assert ended.returncode != 0
     assert "budget=39 examples is out of range: there are 20 candidates" in ended.stderr
     assert not (tmp_path / "fail" / "selection").exists()

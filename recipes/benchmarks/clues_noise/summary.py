@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,27 +36,17 @@ def detection(cells: Cells) -> dict[str, Any]:
     first = next(iter(cells[0]["clients"].values()))
     found = {}
     for name, example in first.items():
+        rule = "conformal" if "conformal" in example["rules"] else "ratio"
         found[name] = {
             "auroc": {kind: over(cells, name, lambda one, kind=kind: one["auroc"][kind]) for kind in example["auroc"]},
-            "auroc_by_client": {
-                party: interval([cell["clients"][party][name]["auroc"]["all"] for cell in cells])["mean"]
-                for party in cells[0]["clients"]
-            },
-            "conformal_f1_by_client": {
-                party: interval([cell["clients"][party][name]["rules"]["conformal"]["all"]["f1"] for cell in cells])[
-                    "mean"
-                ]
-                for party in cells[0]["clients"]
-            }
-            if "conformal" in example["rules"]
-            else None,
+            "by_client": {party: of_client(cells, party, name, rule) for party in cells[0]["clients"]},
             "best_f1": over(cells, name, lambda one: one["best_f1"]),
             "rules": {
                 rule: {
                     kind: {
-                        measure: over(
-                            cells, name, lambda one, r=rule, k=kind, m=measure: one["rules"][r][k][m] or 0.0
-                        )["mean"]
+                        measure: over(cells, name, lambda one, r=rule, k=kind, m=measure: one["rules"][r][k][m])[
+                            "mean"
+                        ]
                         for measure in MEASURES
                     }
                     for kind in kinds
@@ -69,9 +60,27 @@ def detection(cells: Cells) -> dict[str, Any]:
     return found
 
 
-def over(cells: Cells, name: str, read: Callable[[dict[str, Any]], float]) -> dict[str, Any]:
+def of_client(cells: Cells, party: str, name: str, rule: str) -> dict[str, float]:
+    """Means over seeds of one client's AUROC, and of what the rule keeps of its rows."""
+    own = [cell["clients"][party][name] for cell in cells]
+    kept = {measure: mean([one["rules"][rule]["all"][measure] for one in own]) for measure in MEASURES}
+    found = {"auroc": mean([one["auroc"]["all"] for one in own]), **kept}
+    return {measure: round(value, 4) for measure, value in found.items()}
+
+
+def over(cells: Cells, name: str, read: Callable[[dict[str, Any]], float | None]) -> dict[str, Any]:
     """The interval over seeds of a measure's mean over clients."""
-    return interval([float(np.mean([read(client[name]) for client in cell["clients"].values()])) for cell in cells])
+    return interval([mean([read(client[name]) for client in cell["clients"].values()]) for cell in cells])
+
+
+def mean(values: Sequence[float | None]) -> float:
+    """Of those that are measured: there is no precision where nothing is kept.
+
+    Example:
+        >>> mean([0.5, None, 1.0])
+        0.75
+    """
+    return statistics.fmean(value for value in values if value is not None)
 
 
 def held_out(cells: Cells) -> dict[str, Any]:

@@ -2,10 +2,6 @@
 
 import json
 import logging
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +11,7 @@ import torch
 from hf_datasel import Embeddings
 from tests.training.embedding import two_processes
 from tests.training.embedding.encoders import TOLERANCE, save_encoder, texts
-from tests.training.test_two_processes import LAUNCH_CONFIG
-
-ROOT = Path(__file__).parents[3]
-
-
-def launch(folder: Path) -> str:
-    """Run the script in two processes, as a user starts them; what it wrote to stderr."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = folder / "launch.yaml"
-    config.write_text(LAUNCH_CONFIG.format(port=port))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    ended = subprocess.run(
-        [*command, two_processes.__file__, str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return ended.stderr
+from tests.training.launching import launch
 
 
 def texts_in(path: Path) -> list[str]:
@@ -51,7 +24,9 @@ def test_two_processes_share_the_work(
     two, one = tmp_path / "two", tmp_path / "one"
     for folder in (two, one):
         save_encoder(folder / "encoder")
-    stderr = launch(two)
+    ended = launch(two_processes.__file__, two)
+    assert ended.returncode == 0, ended.stderr
+    stderr = ended.stderr
     torch.set_num_threads(1)
     monkeypatch.setattr(two_processes.run, "BLOCK_ROWS", two_processes.BLOCK_ROWS)
     with caplog.at_level(logging.WARNING):

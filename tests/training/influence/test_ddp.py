@@ -1,9 +1,6 @@
 """Two processes record what the oracle sees, in every format, by both ways at once."""
 
 import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,30 +11,7 @@ from filelock import FileLock
 from hf_datasel import Trace
 from tests.training.influence import ddp_script, oracle
 from tests.training.influence.measuring import TOLERANCE, hold, rows
-from tests.training.test_two_processes import LAUNCH_CONFIG
-
-ROOT = Path(__file__).parents[3]
-
-
-def launch(folder: Path) -> None:
-    """Run the script in two processes, as a user starts them."""
-    folder.mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = folder / "launch.yaml"
-    config.write_text(LAUNCH_CONFIG.format(port=port))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    ended = subprocess.run(
-        [*command, ddp_script.__file__, str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+from tests.training.launching import launch
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +21,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with FileLock(shared / "influence_ddp.lock"):
         if not (shared / "influence_ddp").exists():
-            launch(shared / "influence_ddp")
+            made = shared / "influence_ddp"
+            made.mkdir()
+            ended = launch(ddp_script.__file__, made)
+            assert ended.returncode == 0, ended.stderr
     return shared / "influence_ddp"
 
 
