@@ -30,7 +30,10 @@ ROOMS = [
     ["valuation"],
     ["cluster_values", "selectors"],
     ["data", "damage", "dsir"],
-    ["training", "report"],
+    ["report"],
+    ["cards"],
+    ["hub"],
+    ["training"],
     ["collaborative"],
     ["quickstart"],
     ["cli"],
@@ -40,7 +43,8 @@ RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 # what each room may import from outside, beside the standard library; rooms not named here may import anything
 OUTSIDE = {
     **dict.fromkeys(
-        RANK.keys() - {"training", "report", "collaborative", "quickstart", "cli", "__main__"}, frozenset({"numpy"})
+        RANK.keys() - {"training", "report", "cards", "hub", "collaborative", "quickstart", "cli", "__main__"},
+        frozenset({"numpy"}),
     ),
     "functional": {"numpy", "torch", "faiss"},
     "content": {"numpy", "pyarrow"},
