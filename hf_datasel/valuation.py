@@ -19,7 +19,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,12 @@ class Valuation:
 
     @classmethod
     def from_trace(
-        cls, trace: Trace, clusters: Clusters | None = None, *, weighting: str = "learning_rate"
+        cls,
+        trace: Trace,
+        clusters: Clusters | None = None,
+        *,
+        score: Literal["dot", "cosine"] = "dot",
+        weighting: Literal["learning_rate", "uniform"] = "learning_rate",
     ) -> Valuation:
         """First-order In-Run Data Shapley of a recorded run (`functional/in_run_shapley.py` says how it is taken).
 
@@ -204,14 +209,16 @@ class Valuation:
                 checkpoints instead.
             clusters: of the same examples: a cluster's value is the mean over its rows, its standard error sd /
                 sqrt(n). Without, every row is a cluster of its own and its standard error is unknown.
+            score: "dot", the inner products (the method), or "cosine", the cosines of the same gradients, by which a
+                row with a large gradient counts for no more than another; the Trace has them with ``norms=True``.
             weighting: of the columns: "learning_rate" (the method) or "uniform".
 
         Returns:
             A Valuation of the Trace's examples; those that are marked as unmeasurable are in no cluster.
 
         Raises:
-            ValueError: the Trace is of another metric, lacks learning rates, or a row was not measured (named); or
-                the clusters are of other examples.
+            ValueError: the Trace is of another metric, lacks learning rates or cosines, or a row was not measured
+                (named); or the clusters are of other examples.
 
         Example:
             >>> trace = Trace.from_arrays([1, 2], [[1.0, 2.0], [-1.0, 0.5]], metric="influence",
@@ -219,7 +226,7 @@ class Valuation:
             >>> Valuation.from_trace(trace).values.tolist()
             [1.0, -0.375]
         """
-        return cls(**values_of_trace(trace, clusters, weighting))
+        return cls(**values_of_trace(trace, clusters, score, weighting))
 
     def _name(self, cluster: int) -> str:
         return f"Cluster {cluster}" + ("" if self.proxies is None else f" (proxy {self.proxies[cluster]})")

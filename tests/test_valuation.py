@@ -178,6 +178,7 @@ def test_rows_that_cannot_be_measured_are_in_no_cluster(tmp_path):
     assert made.values.tolist() == [0.5, 1.5, 3.5]
     assert made.describe() == {
         "estimator": "in_run",
+        "score": "dot",
         "weighting": "learning_rate",
         "num_evaluations": 3,
         "num_clusters": 3,
@@ -207,6 +208,38 @@ def test_the_columns_may_count_alike():
     assert Valuation.from_trace(trace, weighting="uniform").values.tolist() == [3.0]
     with pytest.raises(ValueError, match="learning rate of checkpoint 0 is nan"):
         Valuation.from_trace(trace)
+
+
+@given(num_rows=st.integers(1, 30), num_columns=st.integers(1, 3), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_by_cosine_a_row_is_worth_the_weighted_sum_of_its_cosines(num_rows, num_columns, seed):
+    generator = np.random.default_rng(seed)
+    products, cosines = generator.uniform(-1, 1, size=(2, num_rows, num_columns)).astype(np.float32)
+    rates = generator.uniform(0.1, 1.0, size=num_columns)
+    trace = influence(products, rates=rates)
+    beside = trace.create_companion("cosine", metric="cosine", num_checkpoints=num_columns)
+    for t in range(num_columns):
+        beside.write_column(cosines[:, t], step=int(trace.steps[t]))
+    made = Valuation.from_trace(trace, score="cosine")
+    np.testing.assert_allclose(made.values, cosines.astype(np.float64) @ rates, rtol=1e-12, atol=1e-14)
+    assert made.info["score"] == "cosine"
+    alike = Valuation.from_trace(trace, score="cosine", weighting="uniform")
+    np.testing.assert_allclose(alike.values, cosines.astype(np.float64).sum(axis=1), rtol=1e-12, atol=1e-14)
+
+
+def test_cosines_that_were_not_recorded_are_refused():
+    trace = influence([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match=r"needs the cosines .* record with GradientTraceCallback\(..., norms=True\)"):
+        Valuation.from_trace(trace, score="cosine")
+    with pytest.raises(ValueError, match=r"score='angle' of Valuation.from_trace must be one of 'dot', 'cosine'"):
+        Valuation.from_trace(trace, score="angle")
+    beside = trace.create_companion("cosine", metric="cosine", num_checkpoints=2)
+    beside.write_column([0.5, np.nan], step=int(trace.steps[0]))
+    with pytest.raises(ValueError, match="resume the run that records them"):
+        Valuation.from_trace(trace, score="cosine")
+    beside.write_column([0.5, 0.5], step=int(trace.steps[1]))
+    with pytest.raises(ValueError, match="example 1 was not measured"):
+        Valuation.from_trace(trace, score="cosine")
 
 
 def test_another_metric_is_refused():

@@ -18,6 +18,9 @@ Where a Trace differs from the paper:
   arXiv 2602.00329), clipping, momentum and weight decay never.
 - Only visits count that every row has had, one an epoch; the second-order term (with the Hessian) is left out.
 
+`Valuation.from_trace(score="cosine")` takes the cosine of the two gradients in place of their product, which is no
+Shapley value: a row that training has not learned has a large gradient, be it new or wrong, and counts for no more.
+
 A cluster's value is the mean over its rows, with standard error sd / sqrt(n). Removing the cluster as a whole is worth
 the sum; the mean does not favour large clusters, and is what SHED's sampling compares.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hf_datasel import (
     DSIRSelector,
     Embeddings,
     RandomSelector,
+    Selection,
     SHEDSelector,
     Trace,
     Valuation,
@@ -30,15 +32,28 @@ from recipes.benchmarks.shed.model import Tested, evaluate, train
 BUDGET = 0.1
 LEDGER = "ledger"
 BASE, RANDOM, FULL, ORACLE, CLEAN_SHARE = "base", "random", "full", "all clean rows", "random clean rows"
-# Of a kind of values: how SHED draws rows by them.
-SAMPLED = {
-    "regression": ("qocs", "qwcs"),
-    "in-run clusters": ("qwcs",),
-    "in-run rows": ("qocs",),
-    "in-run rows, cosine": ("qocs",),
+# By fine-tunes: the options of the estimator.
+BY_FINE_TUNES: dict[str, dict[str, Any]] = {"regression": {}, "Banzhaf": {"value": "banzhaf", "max_share": 0.2}}
+# Choices by values: the Valuation that each step reads, the share of all rows that it keeps among those of the step
+# before, and how. Where that is more than a tenth, a tenth is drawn at random: values clean, and do not narrow.
+Step = tuple[str, float, dict[str, Any]]
+QOCS, QWCS, SHARP = {"sampling": "qocs"}, {"sampling": "qwcs"}, {"sampling": "qwcs", "sharpness": 3.0}
+CHOICES: dict[str, tuple[Step, ...]] = {
+    "regression, QOCS": (("regression", BUDGET, QOCS),),
+    "regression, QWCS": (("regression", BUDGET, QWCS),),
+    "regression, QWCS, f=3": (("regression", BUDGET, SHARP),),
+    "Banzhaf, QWCS": (("Banzhaf", BUDGET, QWCS),),
+    "Banzhaf, QWCS, f=3": (("Banzhaf", BUDGET, SHARP),),
+    "in-run clusters, QWCS": (("in-run clusters", BUDGET, QWCS),),
+    "in-run rows, QOCS": (("in-run rows", BUDGET, QOCS),),
+    "in-run rows, cosine, QOCS": (("in-run rows, cosine", BUDGET, QOCS),),
+    "in-run rows, cosine, QWCS": (("in-run rows, cosine", BUDGET, QWCS),),
+    "in-run rows, cosine, QWCS, f=3": (("in-run rows, cosine", BUDGET, SHARP),),
+    "regression, half, random": (("regression", 0.5, QOCS),),
+    "Banzhaf, half, random": (("Banzhaf", 0.5, QOCS),),
+    "in-run rows, cosine, half, random": (("in-run rows, cosine", 0.5, QOCS),),
+    "Banzhaf and in-run rows, cosine, random": (("Banzhaf", 0.75, QOCS), ("in-run rows, cosine", 0.5, QOCS)),
 }
-# Of a kind of values: the best half, of which rows are drawn at random, so that values clean and do not narrow.
-CHAINED = ("regression", "in-run rows, cosine")
 
 
 def value_rows(lab: Lab) -> dict[str, Any]:
@@ -47,34 +62,24 @@ def value_rows(lab: Lab) -> dict[str, Any]:
     embeddings = lab.embeddings()
     clusters = lab.clusters(embeddings)
     shutil.rmtree(lab.directory / LEDGER, ignore_errors=True)  # what it knew would cost nothing
-    begun = time.process_time()
-    by_fine_tunes = value_clusters(
-        clusters,
-        lab.utility(LEDGER),
-        estimator=RegressionEstimator(num_evaluations=lab.setting.num_evaluations),
-        seed=seed,
-    )
-    tuned = time.process_time()
+    num_evaluations, seconds = lab.setting.num_evaluations, [time.process_time()]
+    valuations = {}
+    for name, options in BY_FINE_TUNES.items():
+        estimator = RegressionEstimator(num_evaluations=num_evaluations, **options)
+        valuations[name] = value_clusters(clusters, lab.utility(LEDGER), estimator=estimator, seed=seed)
+        seconds.append(time.process_time())
     trace = lab.in_run()
-    watched = time.process_time()
-    valuations = {
-        "regression": by_fine_tunes,
+    seconds.append(time.process_time())
+    valuations |= {
         "in-run clusters": Valuation.from_trace(trace, clusters=clusters),
         "in-run rows": Valuation.from_trace(trace),
-        "in-run rows, cosine": by_cosine(trace),
+        "in-run rows, cosine": Valuation.from_trace(trace, score="cosine", weighting="uniform"),
     }
     scores = {name: valuation.values[valuation.clusters] for name, valuation in valuations.items()}
     dsir = record_dsir(as_text(lab.roles.train), as_text(lab.roles.dev))
     scores["DSIR"] = dsir.column(0)
     kept = baselines(lab, embeddings, dsir, clean)
-    for name, samplings in SAMPLED.items():
-        for sampling in samplings:
-            selector = SHEDSelector(budget=BUDGET, sampling=sampling, seed=seed)
-            kept[f"{name}, {sampling.upper()}"] = selector.select(valuations[name]).ids
-    for name in CHAINED:
-        best = SHEDSelector(budget=0.5, seed=seed).select(valuations[name])
-        drawn = RandomSelector(budget=round(BUDGET * len(clean)), seed=seed).select(valuations[name], within=best)
-        kept[f"{name}, half, random"] = drawn.ids
+    kept |= {name: choose(valuations, steps, seed) for name, steps in CHOICES.items()}
     topics = np.array([row.party for row in lab.roles.train])
     return {
         "num_rows": len(clean),
@@ -83,8 +88,10 @@ def value_rows(lab: Lab) -> dict[str, Any]:
         "cluster_ceiling": auroc(cluster_truth(clusters, clean), clean),
         "auroc": {name: auroc(values, clean) for name, values in scores.items()},
         "costs": {
-            "regression": {"fine_tunes": lab.setting.num_evaluations, "seconds": tuned - begun},
-            "in-run rows": {"fine_tunes": 1, "seconds": watched - tuned},
+            name: {"fine_tunes": fine_tunes, "seconds": seconds[i + 1] - seconds[i]}
+            for i, (name, fine_tunes) in enumerate(
+                {**dict.fromkeys(BY_FINE_TUNES, num_evaluations), "in-run rows": 1}.items()
+            )
         },
         "kept": {name: ids.tolist() for name, ids in kept.items()},
         "kept_corrupted": {name: float(1 - clean[ids].mean()) for name, ids in kept.items()},
@@ -92,18 +99,15 @@ def value_rows(lab: Lab) -> dict[str, Any]:
     }
 
 
-def by_cosine(trace: Trace) -> Valuation:
-    """Every row by the mean of its gradient's cosines, not inner products: no large gradient counts for more."""
-    worth = trace.companion("cosine").values[:].mean(axis=1, dtype=np.float64)
-    rows = np.arange(len(worth))
-    return Valuation(
-        ids=trace.ids,
-        clusters=rows.astype(np.int32),
-        values=worth,
-        standard_errors=np.full(len(rows), np.nan),
-        num_evaluations=np.full(len(rows), trace.num_checkpoints),
-        fingerprint=trace.fingerprint,
-    )
+def choose(valuations: dict[str, Valuation], steps: Sequence[Step], seed: int) -> NDArray[np.int64]:
+    """Ids of the tenth of the rows that the steps keep."""
+    kept: Selection | None = None
+    for name, share, options in steps:
+        num_kept = round(share * len(valuations[name].ids))
+        kept = SHEDSelector(budget=num_kept, seed=seed, **options).select(valuations[name], within=kept)
+    assert kept is not None
+    tenth = round(BUDGET * len(valuations[name].ids))
+    return RandomSelector(budget=tenth, seed=seed).select(valuations[name], within=kept).ids
 
 
 def cluster_truth(clusters: Clusters, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
