@@ -1,4 +1,4 @@
-"""How SHED spends a budget on clusters that have a value: QOCS and QWCS.
+"""How SHED spends a budget on clusters that have a value: QOCS, QWCS, and a uniform draw from the better part.
 
 He et al., "SHED: Shapley-Based Automated Dataset Refinement for Instruction Fine-Tuning", NeurIPS 2024,
 arXiv 2405.00705. With clusters 1 .. C of values S_c:
@@ -7,6 +7,9 @@ arXiv 2405.00705. With clusters 1 .. C of values S_c:
   drawn uniformly from the next.
 - QWCS (quality-weighted): B times, draw a cluster with Pr(c) = exp(f S_c) / sum_c' exp(f S_c'), and one of its rows
   that has not been drawn, uniformly. A cluster whose rows have all been drawn is left out of the sum.
+
+A third, which is ours: the best share of the rows in QOCS' order, of which B are drawn uniformly. Values then clean,
+and what is left is as broad as it was.
 
 QWCS is a race, and run as one. Let every cluster be a Poisson process of rate exp(f S_c) in which each event draws
 a row: by the exponential clocks' lack of memory the next event is c's with Pr(c) among those that still have rows, so
@@ -53,6 +56,34 @@ def quality_ordered(
     places = place[labels]
     kept = places < last
     kept[draw(np.flatnonzero(places == last), budget - int(np.count_nonzero(kept)), generator)] = True
+    return kept
+
+
+def uniform_of_best(
+    labels: NDArray[np.integer],
+    values: NDArray[np.float64],
+    best_share: float,
+    budget: int,
+    generator: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """A uniform draw from the rows of the best clusters; not in the paper.
+
+    Args:
+        labels, values, budget, generator: as of :func:`quality_ordered`, whose order says which are the best.
+        best_share: share of the N rows to draw from, in (0, 1]; rounded to the nearest, and at least B rows.
+
+    Returns:
+        bool [N], True for B of them.
+
+    Example:
+        >>> labels, values = np.arange(6), np.array([0.3, -0.1, 0.2, 0.1, -0.2, 0.0])
+        >>> bool(uniform_of_best(labels, values, 0.5, 2, np.random.default_rng(0))[[1, 4, 5]].any())
+        False
+    """
+    num_best = max(budget, round(best_share * len(labels)))
+    best = quality_ordered(labels, values, num_best, generator)
+    kept = np.zeros(len(labels), bool)
+    kept[draw(np.flatnonzero(best), budget, generator)] = True
     return kept
 
 

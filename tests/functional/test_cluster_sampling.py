@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_datasel.functional.cluster_sampling import quality_ordered, quality_weighted, softmax_logits
+from hf_datasel.functional.cluster_sampling import (
+    quality_ordered,
+    quality_weighted,
+    softmax_logits,
+    uniform_of_best,
+)
 
 NUM_TRIALS = 4000
 
@@ -163,3 +168,35 @@ def test_the_zscore_is_over_clusters_and_knows_no_scale():
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e300, 5e-324])
 def test_values_that_are_all_equal_weigh_the_same(value):
     assert softmax_logits(np.full(3, value), 7.0, standardise=True).tolist() == [0.0] * 3
+
+
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=6).filter(any),
+    share=st.floats(0.01, 1.0),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+@settings(deadline=None)
+def test_a_uniform_draw_is_of_the_best_rows_alone(sizes, share, seed, data):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.array(data.draw(st.permutations(range(len(sizes)))), float)
+    budget = data.draw(st.integers(0, len(labels)))
+    kept = uniform_of_best(labels, values, share, budget, np.random.default_rng(seed))
+    assert kept.sum() == budget
+    if not budget:
+        return
+    # Whatever is kept, fewer than the best part's rows may lie in clusters that are better than its own.
+    num_best = max(budget, round(share * len(labels)))
+    worst = values[labels[kept]].min()
+    assert (values[labels] > worst).sum() < num_best
+
+
+def test_of_the_best_rows_every_one_is_as_likely():
+    labels, values = np.arange(6), np.array([5.0, -1.0, 4.0, 3.0, -2.0, 2.0])
+    counts = sum(
+        uniform_of_best(labels, values, 4 / 6, 2, np.random.default_rng(seed)).astype(int)
+        for seed in range(NUM_TRIALS)
+    )
+    assert counts[[1, 4]].tolist() == [0, 0]
+    for row in (0, 2, 3, 5):
+        require_near(counts[row] / NUM_TRIALS, 0.5, NUM_TRIALS)
