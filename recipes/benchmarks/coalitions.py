@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, summary, write_result
+from common import common_arguments, print_table, summary, write_result
 from datasets import Dataset
 from gradient_workload import steady
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-from workload import LAYERS, PACKAGES, common_arguments, llama, tokenizer
+from workload import LAYERS, PACKAGES, llama, tokenizer
 
 from hf_datasel.training.lending import lend
 from hf_datasel.training.utility.stacked_memory import step_bytes
@@ -103,7 +103,7 @@ class Bench:
             adapted = get_peft_model(lend(self.model), self.config)
             self.start = get_peft_model_state_dict(adapted, save_embedding_layers=False)
         options = {"learning_rate": 1e-3, "num_train_epochs": 1, "logging_strategy": "no", "max_length": None}
-        options |= {"per_device_train_batch_size": case.batch_size, "use_cpu": not GPU, "dataloader_pin_memory": False}
+        options |= {"per_device_train_batch_size": case.batch_size, "use_cpu": not GPU}
         options |= {"dataset_kwargs": {"skip_prepare_dataset": True}}
         self.args = SFTConfig(**common_arguments(folder, **options))
         self.tokenizer = tokenizer(case.vocabulary)

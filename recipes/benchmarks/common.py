@@ -35,6 +35,24 @@ def versions(*packages: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
+def common_arguments(folder: Path, **options: Any) -> dict[str, Any]:
+    """Training arguments of a benchmark: float32 on the CPU, nothing saved or reported."""
+    return {
+        "output_dir": str(folder),
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-4,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 10,
+        "disable_tqdm": True,
+        **options,
+    }
+
+
 def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds that `work` takes by `clock`; garbage is collected before, not during."""
     gc.collect()

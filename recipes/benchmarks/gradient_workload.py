@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import summary, timed
+from common import common_arguments, summary, timed
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
-from workload import SPECIAL, common_arguments, llama, quiet, tokenizer
+from workload import SPECIAL, llama, quiet, tokenizer
 
 from hf_datasel import GradientTraceCallback, add_example_ids
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import common_arguments
 from datasets import Dataset, disable_progress_bars
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -86,23 +87,6 @@ def rows(num_rows: int, vocabulary: int, seed: int = 0, longest: int = 400) -> D
         ]
 
     return add_example_ids(Dataset.from_dict({"prompt": texts(40), "completion": texts(30)}))
-
-
-def common_arguments(folder: Path, **options: Any) -> dict[str, Any]:
-    """Training arguments of every benchmark: float32 on the CPU, nothing saved or reported."""
-    return {
-        "output_dir": str(folder),
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "per_device_train_batch_size": 8,
-        "learning_rate": 1e-4,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 10,
-        "disable_tqdm": True,
-        **options,
-    }
 
 
 def sft_trainer(folder: Path, hidden_size: int, vocabulary: int, num_rows: int, **options: Any) -> SFTTrainer:

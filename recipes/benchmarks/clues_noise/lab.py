@@ -26,6 +26,7 @@ from recipes.benchmarks.clues_noise.model import (
     to_dataset,
     to_tokens,
 )
+from recipes.benchmarks.common import common_arguments
 
 NUM_STEPS, BATCH_SIZE, LEARNING_RATE, RANK = 20, 8, 3e-3, 8
 CHECKPOINTS, MANY_CHECKPOINTS = (0.5, 0.9), (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -79,21 +80,16 @@ class Lab:
 
     def _arguments(self) -> SFTConfig:
         return SFTConfig(
-            output_dir=str(self.directory / "training"),
-            max_steps=NUM_STEPS,
-            per_device_train_batch_size=BATCH_SIZE,
-            learning_rate=LEARNING_RATE,
-            warmup_steps=2,
-            seed=self.seed,
-            max_length=None,
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
-            dataloader_pin_memory=False,
-            logging_strategy="no",
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
+            **common_arguments(
+                self.directory / "training",
+                max_steps=NUM_STEPS,
+                per_device_train_batch_size=BATCH_SIZE,
+                learning_rate=LEARNING_RATE,
+                warmup_steps=2,
+                seed=self.seed,
+                max_length=None,
+                logging_strategy="no",
+            )
         )
 
     def train(self, rows: Sequence[Row]) -> Adapter:

@@ -55,6 +55,8 @@ CHOICES: dict[str, tuple[Step, ...]] = {
     "Banzhaf and in-run rows, cosine, random": (("Banzhaf", 0.75, QOCS), ("in-run rows, cosine", 0.5, QOCS)),
 }
 
+DECLARED = "in-run rows, cosine, half, random"  # on the development pool, before seed 3 of the evaluation pool
+
 
 def value_rows(lab: Lab) -> dict[str, Any]:
     """Values by every estimator, how they tell clean rows, what they cost, and the rows that each arm keeps."""

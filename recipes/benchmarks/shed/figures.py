@@ -22,11 +22,18 @@ ARMS = {
     "DQ": "Dataset Quantization",
     "regression, QOCS": "SHED, regression, QOCS",
     "regression, QWCS": "SHED, regression, QWCS",
-    "in-run clusters, QWCS": "in-run, clusters, QWCS",
-    "in-run rows, QOCS": "in-run, rows",
-    "in-run rows, cosine, QOCS": "in-run, rows, cosine",
+    "regression, QWCS, f=3": "SHED, regression, QWCS, f = 3",
     "regression, half, random": "SHED, regression: best half, then random",
+    "Banzhaf, QWCS": "SHED, Banzhaf, QWCS",
+    "Banzhaf, QWCS, f=3": "SHED, Banzhaf, QWCS, f = 3",
+    "Banzhaf, half, random": "SHED, Banzhaf: best half, then random",
+    "in-run clusters, QWCS": "in-run, clusters, QWCS",
+    "in-run rows, QOCS": "in-run, rows, QOCS",
+    "in-run rows, cosine, QOCS": "in-run, rows, cosine, QOCS",
+    "in-run rows, cosine, QWCS": "in-run, rows, cosine, QWCS",
+    "in-run rows, cosine, QWCS, f=3": "in-run, rows, cosine, QWCS, f = 3",
     "in-run rows, cosine, half, random": "in-run, rows, cosine: best half, then random",
+    "Banzhaf and in-run rows, cosine, random": "both: best by Banzhaf, by cosine, then random",
 }
 WORLD_NAMES = {"skills": "generated skills", "real": "math and medical"}
 CURVES = {

@@ -17,6 +17,7 @@ from hf_datasel.clusters import Clusters, cluster_examples
 from hf_datasel.training.utility import FineTuneUtility
 from recipes.benchmarks.clues_noise.corrupt import CLEAN, Row
 from recipes.benchmarks.clues_noise.model import to_dataset
+from recipes.benchmarks.common import common_arguments
 from recipes.benchmarks.shed.data import Roles
 from recipes.benchmarks.shed.model import SETTINGS, Setting, train
 
@@ -110,20 +111,14 @@ class Lab:
 def coalition_args(setting: Setting, directory: Path, seed: int) -> SFTConfig:
     """Of every coalition's training: as many steps for a small one as for a large one."""
     return SFTConfig(
-        output_dir=str(directory / "coalitions"),
-        max_steps=setting.coalition_steps,
-        per_device_train_batch_size=8,
-        learning_rate=COALITION_RATE,
-        seed=seed,
-        max_length=None,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        dataloader_pin_memory=False,
-        logging_strategy="no",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
+        **common_arguments(
+            directory / "coalitions",
+            max_steps=setting.coalition_steps,
+            learning_rate=COALITION_RATE,
+            seed=seed,
+            max_length=None,
+            logging_strategy="no",
+        )
     )
 
 

@@ -51,7 +51,7 @@ from transformers.utils import logging
 from hf_datasel import __version__
 from hf_datasel.storage import write_json
 from recipes.benchmarks.common import machine_class, versions, write_flat
-from recipes.benchmarks.shed.cell import BASE, FULL, RANDOM, held_out, value_rows
+from recipes.benchmarks.shed.cell import BASE, DECLARED, FULL, RANDOM, held_out, value_rows
 from recipes.benchmarks.shed.data import PATTERNS, POOLS, WORLDS, World, deal, load_world
 from recipes.benchmarks.shed.game import play
 from recipes.benchmarks.shed.lab import Lab
@@ -62,7 +62,7 @@ HERE = Path(__file__).parent
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 PARTS = ("cells", "game", "transfer")
 # Chosen by the Llama, trained on by other families; the generated skills alone.
-TRANSFERRED = {"concentrated": "regression, QWCS", "scattered": "in-run rows, cosine, QOCS"}
+TRANSFERRED = {"concentrated": "regression, QWCS", "scattered": DECLARED}
 
 
 class Bench:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from recipes.benchmarks.clues_noise.metrics import interval
-from recipes.benchmarks.shed.cell import BASE, FULL, RANDOM
+from recipes.benchmarks.shed.cell import BASE, DECLARED, FULL, RANDOM
 from recipes.benchmarks.shed.game import NUM_PLAYERS, NUM_REPEATS, correlations
 
 Pieces = Sequence[dict[str, Any]]
 BY_FINE_TUNES, WATCHED = (
     "regression, QWCS",
-    ("in-run clusters, QWCS", "in-run rows, QOCS", "in-run rows, cosine, QOCS"),
+    ("in-run clusters, QWCS", "in-run rows, QOCS", "in-run rows, cosine, QOCS", DECLARED),
 )
 OFFICIAL = "official, groups of 1"
 
