@@ -14,19 +14,17 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_datasel import trace_manifest
 from hf_datasel.content import content_digest
-from hf_datasel.example_ids import is_streaming, read_example_ids, require_one_table, stamped_fingerprint
-from hf_datasel.fingerprint import DatasetFingerprint
+from hf_datasel.example_ids import read_example_ids, stamped_fingerprint
 from hf_datasel.functional.importance_resampling import NgramBuckets, log_ratios
 from hf_datasel.hashed_rows import HashedRows, kept_folder
+from hf_datasel.row_trace import free_path, require_table, write_row_trace
 from hf_datasel.selectors.dsir import METRIC
 from hf_datasel.texts import TextOf, Texts
 from hf_datasel.trace import Trace
@@ -84,12 +82,8 @@ def record_dsir(
     """
     _require_options(num_buckets=(num_buckets, 1), ngrams=(ngrams, 1), min_tokens=(min_tokens, 0))
     for what, rows in (("dataset", dataset), ("target_dataset", target_dataset)):
-        require_one_table(rows, f"record_dsir: {what}")
-        if is_streaming(rows):
-            raise TypeError(f"record_dsir: {what} is a stream, whose rows cannot be read by number: load it whole.")
-    path = None if output_dir is None else Path(output_dir)
-    if path is not None and not overwrite and path.exists() and (path.is_file() or any(path.iterdir())):
-        raise FileExistsError(f"{path} exists: pass overwrite=True to replace a Trace there, or choose another path.")
+        require_table(rows, f"record_dsir: {what}")
+    path = free_path(output_dir, overwrite)
     ids = read_example_ids(dataset)
     texts, target_texts = Texts(dataset, text, "dataset"), Texts(target_dataset, text, "target_dataset")
     info = {"num_buckets": num_buckets, "ngrams": ngrams, "text": texts.description}
@@ -102,7 +96,19 @@ def record_dsir(
         ratios = log_ratios(*_counts(target, raw))
         weights, num_tokens = raw.log_weights(ratios)
         info |= {"min_tokens": min_tokens, "num_target_rows": len(target_dataset), "hf_datasel": __version__}
-        trace = _write(path, np.sort(ids), weights, num_tokens, stamped_fingerprint(dataset), info, overwrite)
+        short = {"no word": num_tokens == 0}
+        if min_tokens > 1:
+            short[f"fewer than {min_tokens} words"] = num_tokens < min_tokens
+        trace = write_row_trace(
+            path,
+            np.sort(ids),
+            weights,
+            metric=METRIC,
+            unmeasurable=short,
+            fingerprint=stamped_fingerprint(dataset),
+            info=info,
+            overwrite=overwrite,
+        )
     if not ratios.any():
         warnings.warn(EQUAL, UserWarning, stacklevel=2)
     return trace
@@ -123,28 +129,3 @@ def _counts(target: HashedRows, raw: HashedRows) -> list[NDArray[np.int64]]:
             if not counts[-1].any():
                 raise ValueError(f"record_dsir: {what} has not one word in its {len(rows.order):,} rows.")
     return counts
-
-
-def _write(
-    path: Path | None,
-    ids: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    num_tokens: NDArray[np.uint32],
-    fingerprint: DatasetFingerprint | None,
-    info: dict[str, Any],
-    overwrite: bool,
-) -> Trace:
-    """Rows in the order of their ids; those too short are marked."""
-    if path is None:
-        trace = Trace(None, trace_manifest.new_manifest(ids, METRIC, "probe", fingerprint, 1, info), ids, {}, [])
-    else:
-        trace = Trace.create(
-            path, ids, metric=METRIC, fingerprint=fingerprint, num_checkpoints=1, info=info, overwrite=overwrite
-        )
-    fewest = max(1, info["min_tokens"])
-    short = num_tokens < fewest
-    trace.mark_unmeasurable(ids[num_tokens == 0], "no word")
-    trace.mark_unmeasurable(ids[short], f"fewer than {fewest} words")
-    trace.write_column(np.where(short, np.nan, weights), step=0)
-    trace.finish()
-    return trace

@@ -158,11 +158,11 @@ class Ledger:
                 f"{segment} is no segment of a ledger that this hf_datasel reads (format {header.get('format')!r}, "
                 f"version {header.get('version')!r}): choose another folder, or remove the file."
             )
-        differences = list(_differences(header.get("key"), self.key))
-        if differences:
-            more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+        found = list(differences(header.get("key"), self.key))
+        if found:
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             raise ValueError(
-                f"{self.path} holds values of another experiment: {', '.join(differences[:SHOWN])}{more}. Choose "
+                f"{self.path} holds values of another experiment: {', '.join(found[:SHOWN])}{more}. Choose "
                 "another folder, or the model, the data and the arguments it was made with."
             )
 
@@ -177,11 +177,11 @@ def _parse(line: bytes, segment: Path, number: int) -> dict[str, Any]:
     return content
 
 
-def _differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
+def differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
     """Fields that differ between two JSON values, by their path."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in sorted(there.keys() | here.keys()):
-            yield from _differences(there.get(key), here.get(key), f"{name}.{key}" if name else key)
+            yield from differences(there.get(key), here.get(key), f"{name}.{key}" if name else key)
     elif there != here:
         yield f"{name} ({_short(there)} there, {_short(here)} here)"
 

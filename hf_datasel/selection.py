@@ -7,6 +7,7 @@ On disk a Selection is a directory, written whole or not at all:
     kept.npy             bool [M]
     scores.npy           float32 [M], where the selector scores
     clusters.npy         int32 [M], where the selector clusters
+    strata.npy           int32 [M], where it chose by strata
 
 Legend: M candidates, B kept.
 """
@@ -33,7 +34,14 @@ from hf_datasel.fingerprint import EXAMPLE_ID, DatasetFingerprint
 from hf_datasel.storage import atomic_directory, read_array, read_format, write_array, write_json
 
 FORMAT, VERSION = "hf_datasel.selection", 1
-_ARRAYS = {"candidate_ids": np.int64, "kept": np.bool_, "scores": np.float32, "clusters": np.int32}
+ARRAYS = {
+    "candidate_ids": np.int64,
+    "kept": np.bool_,
+    "scores": np.float32,
+    "clusters": np.int32,
+    "strata": np.int32,
+}
+_REQUIRED = ("candidate_ids", "kept")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,9 +55,11 @@ class Selection:
         clusters: int32 [M], -1 where a row was taken without clustering; None where the selector does not cluster.
         fingerprint: the dataset whose rows the ids number, where known.
         provenance: one dictionary a step, in order: selector, configuration, counts, evidence, versions.
+        strata: int32 [M], the stratum of each candidate, as a position in the last step's "stratum_names"; None where
+            the selector was given no strata.
 
     Raises:
-        ValueError: an array has the wrong shape or dtype, or the ids do not ascend.
+        ValueError: an array has the wrong shape or dtype, the ids do not ascend, or a stratum has no name.
 
     Example:
         >>> selection = Selection(candidate_ids=np.array([0, 3, 7]), kept=np.array([True, False, True]))
@@ -63,11 +73,12 @@ class Selection:
     clusters: NDArray[np.int32] | None = None
     fingerprint: DatasetFingerprint | None = None
     provenance: tuple[dict[str, Any], ...] = ()
+    strata: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
-        for name, dtype in _ARRAYS.items():
+        for name, dtype in ARRAYS.items():
             array = getattr(self, name)
-            if array is None and name in ("scores", "clusters"):
+            if array is None and name not in _REQUIRED:
                 continue
             view = np.asarray(array).view()
             if view.dtype != dtype or view.shape != (len(self.candidate_ids),):
@@ -80,6 +91,18 @@ class Selection:
         if not is_ascending(self.candidate_ids):
             raise ValueError("Selection.candidate_ids must be unique and ascend.")
         object.__setattr__(self, "provenance", tuple(self.provenance))
+        if self.strata is not None and self.strata.size:
+            num_strata = len(self.stratum_names)
+            if not 0 <= self.strata.min() <= self.strata.max() < num_strata:
+                raise ValueError(
+                    f"Selection.strata must be positions in the last step's 'stratum_names', of which there are "
+                    f"{num_strata}, but they go from {self.strata.min()} to {self.strata.max()}."
+                )
+
+    @property
+    def stratum_names(self) -> tuple[str, ...]:
+        """What the strata stand for; empty where there are none."""
+        return tuple(self.provenance[-1].get("stratum_names", ())) if self.provenance else ()
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -97,7 +120,7 @@ class Selection:
             FileExistsError: something is at `path`; `overwrite` replaces a Selection, never anything else.
             OSError: it cannot be written (a full disk); nothing is left behind.
         """
-        present = [name for name in _ARRAYS if getattr(self, name) is not None]
+        present = [name for name in ARRAYS if getattr(self, name) is not None]
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -125,7 +148,7 @@ class Selection:
         try:
             shape = (manifest["num_candidates"],)
             arrays = {
-                name: np.array(read_array(path / f"{name}.npy", "Selection", np.dtype(_ARRAYS[name]).name, shape))
+                name: np.array(read_array(path / f"{name}.npy", "Selection", np.dtype(ARRAYS[name]).name, shape))
                 for name in manifest["arrays"]
             }
             source = manifest["fingerprint"]

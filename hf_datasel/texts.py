@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 TextOf = str | Callable[[dict[str, Any]], str] | None
-FORMATS = (("messages",), ("prompt", "completion"), ("text",))  # as TRL has them; the first that fits
+Columns = tuple[str, ...]
+# as TRL has them; the first that fits
+FORMATS: tuple[Columns, ...] = (("messages",), ("prompt", "completion"), ("text",))
 
 
 class Texts:
@@ -31,23 +33,28 @@ class Texts:
         ['2+2=\\n4', 'sky?\\nblue']
     """
 
+    formats: ClassVar[tuple[Columns, ...]] = FORMATS
+    option: ClassVar[str] = "text"  # what messages call the argument
+
     def __init__(self, dataset: Any, text: TextOf = None, what: str = "the dataset") -> None:
         names = list(dataset.column_names)
-        self.columns: tuple[str, ...] | None = None  # None where a function says what the text is
+        self.columns: Columns | None = None  # None where a function says what the text is
         self._function: Callable[[dict[str, Any]], str] | None = None
         if isinstance(text, str):
             self.columns = (text,)
         elif text is None:
-            self.columns = next((columns for columns in FORMATS if set(columns) <= set(names)), ("text",))
+            self.columns = next((columns for columns in self.formats if set(columns) <= set(names)), ("text",))
         elif callable(text):
             self._function = text
         else:
-            raise TypeError(f"text={text!r} must be a column's name, a function from a row to its text, or None.")
+            raise TypeError(
+                f"{self.option}={text!r} must be a column's name, a function from a row to its text, or None."
+            )
         missing = sorted(set(self.columns or ()) - set(names))
         if missing:
             raise ValueError(
                 f"{what} has no column {missing[0]!r}, only {names}: name the column that holds the text, as in "
-                "text='instruction', or pass a function from a row to its text."
+                f"{self.option}='instruction', or pass a function from a row to its text."
             )
         self.description = " + ".join(self.columns) if self.columns else getattr(text, "__qualname__", repr(text))
         self._what = what
@@ -69,17 +76,43 @@ class Texts:
                 parts = (self._plain(value, number, column) for column, value in row.items())
                 texts.append("\n".join(parts))
             else:
-                texts.append(self._plain(self._function(row), number, "text()"))
+                texts.append(self._plain(self._function(row), number, f"{self.option}()"))
         return texts
+
+    def _counts(self, message: dict[str, Any]) -> bool:
+        """Whether what the message says belongs to the text."""
+        return True
 
     def _plain(self, value: Any, number: int, column: str) -> str:
         if isinstance(value, str):
             return value
         if isinstance(value, list) and all(isinstance(message, dict) for message in value):
-            contents = [message.get("content") for message in value]
+            contents = [message.get("content") for message in value if self._counts(message)]
             if all(isinstance(content, str | None) for content in contents):
                 return "\n".join(content for content in contents if content)  # a tool call has no content
         raise ValueError(
             f"Row {number} of {self._what} has no text in {column!r} but {type(value).__name__}: fill it, drop the "
-            "row, or pass text=, a function from a row to its text."
+            f"row, or pass {self.option}=, a function from a row to its text."
         )
+
+
+class Answers(Texts):
+    """Reads what rows answer: the assistant's messages, the completion, or the text where that is all there is.
+
+    Args:
+        dataset, what: as of `Texts`.
+        text: a column, as "output", or a function from a row to its answer. Without it `messages`, `completion` or
+            `text`, whichever the dataset has; of messages, in a named column too, only the assistant's count.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = Dataset.from_dict({"prompt": ["2+2=", "sky?"], "completion": ["4", "blue"]})
+        >>> Answers(rows).read(slice(0, 2))
+        ['4', 'blue']
+    """
+
+    formats: ClassVar[tuple[Columns, ...]] = (("messages",), ("completion",), ("text",))
+    option: ClassVar[str] = "answer"
+
+    def _counts(self, message: dict[str, Any]) -> bool:
+        return message.get("role") == "assistant"

@@ -26,15 +26,16 @@ ROOMS = [
     ["hashed_rows", "trace_view"],
     ["trace_companions"],
     ["clusters", "trace"],
-    ["trace_values"],
+    ["row_trace", "trace_values"],
     ["valuation"],
     ["cluster_values", "selectors"],
-    ["data", "damage", "dsir"],
+    ["bm25", "data", "damage", "dsir", "lengths"],
     ["report"],
     ["cards"],
     ["hub"],
     ["training"],
     ["collaborative"],
+    ["compare"],
     ["quickstart"],
     ["cli"],
     ["__main__"],
@@ -43,12 +44,13 @@ RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 # what each room may import from outside, beside the standard library; rooms not named here may import anything
 OUTSIDE = {
     **dict.fromkeys(
-        RANK.keys() - {"training", "report", "cards", "hub", "collaborative", "quickstart", "cli", "__main__"},
+        RANK.keys()
+        - {"training", "report", "cards", "hub", "collaborative", "compare", "quickstart", "cli", "__main__"},
         frozenset({"numpy"}),
     ),
     "functional": {"numpy", "torch", "faiss"},
     "content": {"numpy", "pyarrow"},
-    "dsir": {"numpy", "tqdm"},
+    **dict.fromkeys(("bm25", "dsir", "lengths"), frozenset({"numpy", "tqdm"})),
     "selectors": {"numpy", "faiss", "tqdm"},
     "cluster_values": {"numpy", "tqdm"},
 }

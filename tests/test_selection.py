@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hf_datasel.data import add_example_ids, dataset_fingerprint
 from hf_datasel.fingerprint import DatasetFingerprint
-from hf_datasel.selection import Selection
+from hf_datasel.selection import ARRAYS, Selection
 
 CANDIDATES = np.array([1, 4, 6, 9])
 KEPT = np.array([True, False, True, False])
@@ -24,7 +24,8 @@ def selection():
         scores=np.float32([0.5, np.nan, -1, 2]),
         clusters=np.int32([0, -1, 3, 3]),
         fingerprint=DatasetFingerprint("ab" * 16, 10, ("prompt",)),
-        provenance=({"selector": "s2l", "config": {"budget": 0.5}},),
+        provenance=({"selector": "s2l", "config": {"budget": 0.5}, "stratum_names": ["code", "math"]},),
+        strata=np.int32([1, 0, 0, 1]),
     )
 
 
@@ -47,7 +48,7 @@ def test_it_knows_its_kept_ids(selection):
 def test_it_cannot_be_changed(selection):
     with pytest.raises(AttributeError):
         selection.kept = KEPT
-    for name in ("candidate_ids", "kept", "scores", "clusters"):
+    for name in ARRAYS:
         with pytest.raises(ValueError, match="read-only"):
             getattr(selection, name)[0] = 0
 
@@ -62,11 +63,16 @@ def test_it_cannot_be_changed(selection):
         {"kept": KEPT.astype(int)},
         {"scores": np.ones(4)},
         {"clusters": np.int32([1])},
+        {"strata": np.array([0, 0, 0, 0])},
+        {"strata": np.int32([0, 1, 0, 2])},
+        {"strata": np.int32([0, 1, 0, -1])},
     ],
 )
 def test_arrays_that_do_not_fit_are_named(arrays):
     with pytest.raises(ValueError, match=f"Selection.{next(iter(arrays))}"):
-        Selection(**{"candidate_ids": CANDIDATES, "kept": KEPT, **arrays})
+        Selection(
+            **{"candidate_ids": CANDIDATES, "kept": KEPT, "provenance": ({"stratum_names": ["a", "b"]},), **arrays}
+        )
 
 
 class TestOnDisk:
@@ -92,11 +98,22 @@ class TestOnDisk:
     def test_everything_survives(self, selection, tmp_path):
         selection.save(tmp_path / "chosen")
         loaded = Selection.load(tmp_path / "chosen")
-        for name in ("candidate_ids", "kept", "scores", "clusters"):
+        for name in ARRAYS:
             np.testing.assert_array_equal(getattr(loaded, name), getattr(selection, name))
             assert getattr(loaded, name).dtype == getattr(selection, name).dtype
         assert (loaded.fingerprint, loaded.provenance) == (selection.fingerprint, selection.provenance)
+        assert loaded.stratum_names == ("code", "math")
         assert [path.name for path in tmp_path.iterdir()] == ["chosen"]
+
+    def test_one_without_strata_is_written_as_it_was_before_there_were_any(self, dataset, tmp_path):
+        made_for(dataset).save(tmp_path / "chosen")
+        assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == [
+            "candidate_ids.npy",
+            "kept.npy",
+            "manifest.json",
+        ]
+        loaded = Selection.load(tmp_path / "chosen")
+        assert (loaded.strata, loaded.stratum_names) == (None, ())
 
     def test_a_taken_path_is_replaced_only_when_asked_and_only_if_a_selection(self, selection, tmp_path, dataset):
         selection.save(tmp_path / "chosen")
@@ -112,7 +129,7 @@ class TestOnDisk:
         selection.save(tmp_path)
         assert len(Selection.load(tmp_path)) == 2
 
-    @pytest.mark.parametrize("name", ["candidate_ids", "kept", "scores", "clusters"])
+    @pytest.mark.parametrize("name", ARRAYS)
     def test_a_file_that_was_cut_off_or_is_gone_is_named(self, selection, tmp_path, name):
         selection.save(tmp_path / "chosen")
         file = tmp_path / "chosen" / f"{name}.npy"

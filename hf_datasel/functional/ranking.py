@@ -1,9 +1,11 @@
-"""The best of scored examples: a budget, ties and strata.
+"""The best of scored examples, or those in the middle: a budget, ties and strata.
 
 Legend: M examples, B budget, K strata.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +61,54 @@ def keep_best_of_each(
         >>> keep_best_of_each(goodness, np.int32([0, 0, 0, 1, 1]), 2, 3, np.random.default_rng(0)).tolist()
         [True, True, False, False, True]
     """
+    return _of_each(keep_best, goodness, codes, num_strata, budget, generator)
+
+
+def keep_middle(values: NDArray[np.floating], budget: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """The `budget` neighbouring ranks that are centred on the median; the lower ones where two are as central.
+
+    Args:
+        values: float32 or float64 [M], finite.
+        budget: B, 0 .. M.
+        generator: ranks equal values in a random order.
+
+    Returns:
+        bool [M], True for the ranks floor((M - B) / 2) .. floor((M - B) / 2) + B - 1, counted from 0.
+
+    Example:
+        >>> keep_middle(np.array([9.0, 1.0, 5.0, 7.0]), 2, np.random.default_rng(0)).tolist()
+        [False, False, True, True]
+    """
+    order = generator.permutation(len(values))
+    order = order[np.argsort(values[order], kind="stable")]
+    first = (len(values) - budget) // 2
+    kept = np.zeros(len(values), bool)
+    kept[order[first : first + budget]] = True
+    return kept
+
+
+def keep_middle_of_each(
+    values: NDArray[np.floating],
+    codes: NDArray[np.int32],
+    num_strata: int,
+    budget: int,
+    generator: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """The middle of every stratum, around a median of its own; arguments and shares as in `keep_best_of_each`."""
+    return _of_each(keep_middle, values, codes, num_strata, budget, generator)
+
+
+def _of_each(
+    keep: Callable[[NDArray[np.floating], int, np.random.Generator], NDArray[np.bool_]],
+    values: NDArray[np.floating],
+    codes: NDArray[np.int32],
+    num_strata: int,
+    budget: int,
+    generator: np.random.Generator,
+) -> NDArray[np.bool_]:
     members = group_members(codes, num_strata)
     quotas = allocate(np.array([len(group) for group in members], np.int64), budget)
-    kept = np.zeros(len(goodness), bool)
+    kept = np.zeros(len(values), bool)
     for group, quota in zip(members, quotas.tolist(), strict=True):
-        kept[group] = keep_best(goodness[group], quota, generator)
+        kept[group] = keep(values[group], quota, generator)
     return kept

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hf_datasel.quickstart.compare import paired_difference, spread, verdict
+from hf_datasel.functional.statistics import paired_difference, spread
+from hf_datasel.quickstart.compare import verdict
 from hf_datasel.quickstart.jobs import ARMS, SUBSETS
 from hf_datasel.quickstart.skills import SKILL_NAMES
 

@@ -3,6 +3,9 @@
 `Selector.select` is the template: it checks the hyperparameters and the evidence, works out the candidates, calls the
 method's own `_choose`, and writes the provenance. A selector's file holds its paper and nothing else.
 
+`_choose` finds scores or clusters and leaves what is counted and drawn by them to `_choose_again`, which
+`choose_again` calls too, with what was published of a Selection in place of the evidence.
+
 Legend: M candidates, B budget.
 """
 
@@ -18,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_datasel.selection import Selection
+from hf_datasel.selectors.entry_points import package_note
 from hf_datasel.selectors.pool import Evidence, Pool, Strata, gather_pool
+from hf_datasel.selectors.published import NotRederivable, Published
 from hf_datasel.trace import Trace
 from hf_datasel.version import __version__
 
@@ -61,6 +66,7 @@ class Selector(ABC):
     name: ClassVar[str]
     reads_values: ClassVar[bool] = True
     reads: ClassVar[type[Evidence]] = Trace  # the kind of evidence its values come from
+    metrics: ClassVar[tuple[str, ...]] = ("loss",)  # that evidence may be of; training records the first
     is_random: ClassVar[bool] = True  # False where the seed only breaks ties
 
     def select(self, evidence: Any, *, strata: Strata | None = None, within: Selection | None = None) -> Selection:
@@ -88,6 +94,7 @@ class Selector(ABC):
             warnings.warn(notice, UserWarning, stacklevel=2)
         step = {
             "selector": self.name,
+            **package_note(type(self)),
             "config": self._config(),
             "num_candidates": len(pool.ids),
             "num_kept": int(np.count_nonzero(choice.kept)),
@@ -96,6 +103,8 @@ class Selector(ABC):
             "warnings": list(choice.notices),
             "versions": {"hf_datasel": __version__, "numpy": np.__version__},
         }
+        if pool.codes is not None:
+            step["stratum_names"] = list(pool.stratum_names)
         return Selection(
             candidate_ids=pool.ids,
             kept=choice.kept,
@@ -103,7 +112,19 @@ class Selector(ABC):
             clusters=choice.clusters,
             fingerprint=pool.fingerprint,
             provenance=(*(within.provenance if within is not None else ()), step),
+            strata=pool.codes,
         )
+
+    def choose_again(self, published: Published) -> NDArray[np.bool_]:
+        """Which candidates `select` kept, bool [M], by what was published of them and these hyperparameters.
+
+        Raises:
+            NotRederivable: the method cannot choose by what is published.
+            ValueError: hyperparameters, scores, clusters or strata that `select` cannot have left; or none where the
+                method has some.
+        """
+        self._check()
+        return self._decide_again(published)
 
     def check(self, num_candidates: int) -> None:
         """Raise now the ValueError that `select` would raise for these hyperparameters and so many candidates."""
@@ -172,6 +193,13 @@ class Selector(ABC):
             raise RuntimeError(f"{type(self).__name__} kept {num_kept} examples of a budget of {budget}.")
         return choice
 
+    def _decide_again(self, published: Published) -> NDArray[np.bool_]:
+        return self._choose_again(published, self.resolve_budget(len(published.ids)))
+
     @abstractmethod
     def _choose(self, pool: Pool, budget: int) -> Choice:
         """The method itself: keep exactly `budget` of the pool's candidates."""
+
+    def _choose_again(self, published: Published, budget: int) -> NDArray[np.bool_]:
+        """What `_choose` keeps once scores and clusters are known, bool [M]; methods give their own, and call it."""
+        raise NotRederivable(f"{type(self).__name__} does not say how it chooses by what is published.")

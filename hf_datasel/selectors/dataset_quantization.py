@@ -23,9 +23,9 @@ are binned apart, each for its share of the budget; `chunk_size`, off by default
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ from hf_datasel.functional.graph_cut import draw_from_bins, fill_bins
 from hf_datasel.functional.kmeans import UnusableValueError
 from hf_datasel.selectors.base import Choice, Selector
 from hf_datasel.selectors.pool import Evidence, Pool
+from hf_datasel.selectors.published import Published
+
+
+class _Stratum(NamedTuple):
+    """Positions of the candidates that are binned together, how many are kept, and their bins."""
+
+    members: NDArray[np.int64]
+    quota: int
+    first_bin: int
+    num_bins: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,31 +87,42 @@ class DatasetQuantizationSelector(Selector):
     def _choose(self, pool: Pool, budget: int) -> Choice:
         from tqdm.auto import tqdm
 
-        names: tuple[str | None, ...] = (None,)
-        members = [np.arange(len(pool.ids))]
-        if pool.codes is not None:
-            members, names = group_members(pool.codes, len(pool.stratum_names)), pool.stratum_names
-        quotas = allocate(np.array([len(group) for group in members], np.int64), budget).tolist()
-        generator = np.random.default_rng(self.seed)
-        kept = np.zeros(len(pool.ids), bool)
+        names: tuple[str | None, ...] = pool.stratum_names or (None,)
+        generator = np.random.default_rng(self.seed).spawn(1)[0]  # of the parts; the draws have their own
         bins = np.full(len(pool.ids), -1, np.int32)
         used: list[dict[str, Any]] = []
-        first_bin = 0
-        total = sum(len(group) for group, quota in zip(members, quotas, strict=True) if 0 < quota < len(group))
+        strata = list(self._walk(Published.of_pool(pool), budget))
+        total = sum(len(stratum.members) for stratum in strata if stratum.num_bins)
         hidden = not sys.stderr.isatty()
         with tqdm(total=total, desc="Dataset Quantization", unit="row", leave=False, disable=hidden) as bar:
-            for name, group, quota in zip(names, members, quotas, strict=True):
-                num_bins = 0
-                if quota in (0, len(group)):
-                    kept[group] = quota > 0
-                else:
-                    num_bins = min(self.num_bins, len(group))
+            for name, (group, quota, first_bin, num_bins) in zip(names, strata, strict=True):
+                if num_bins:
                     labels = self._fill(pool, group, num_bins, generator, bar.update)
-                    kept[group] = draw_from_bins(labels, num_bins, quota, generator)
                     bins[group] = np.where(labels < 0, -1, labels + first_bin)
-                    first_bin += num_bins
                 used.append({"stratum": name, "num_candidates": len(group), "num_kept": quota, "num_bins": num_bins})
+        kept = self._choose_again(Published.of_pool(pool, clusters=bins), budget)
         return Choice(kept, clusters=bins, details={"strata": used})
+
+    def _choose_again(self, published: Published, budget: int) -> NDArray[np.bool_]:
+        generator = np.random.default_rng(self.seed)
+        kept = np.zeros(len(published.ids), bool)
+        for group, quota, first_bin, num_bins in self._walk(published, budget):
+            if num_bins:
+                labels = published.clusters_from(group, first_bin, num_bins, type(self).__name__, all_in_one=False)
+                kept[group] = draw_from_bins(labels, num_bins, quota, generator)
+            else:
+                kept[group] = quota > 0
+        return kept
+
+    def _walk(self, candidates: Published, budget: int) -> Iterator[_Stratum]:
+        """The strata, with bins where neither all nor nothing is taken."""
+        members = group_members(*candidates.strata())
+        quotas = allocate(np.array([len(group) for group in members], np.int64), budget).tolist()
+        first_bin = 0
+        for group, quota in zip(members, quotas, strict=True):
+            num_bins = min(self.num_bins, len(group)) if 0 < quota < len(group) else 0
+            yield _Stratum(group, quota, first_bin, num_bins)
+            first_bin += num_bins
 
     def _fill(
         self,

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_datasel.functional.importance_resampling import perturbed
 from hf_datasel.functional.ranking import keep_best_of_each
 from hf_datasel.selectors.base import Choice, Selector
 from hf_datasel.selectors.pool import Pool
+from hf_datasel.selectors.published import Published
 from hf_datasel.selectors.recorded import Recorded
 
 METRIC = "dsir"
@@ -64,11 +66,12 @@ class DSIRSelector(Selector):
                 f"{pool.trace.metric!r}."
             )
         log_weights = Recorded.candidates(pool).last()
+        kept = self._choose_again(Published.of_pool(pool, scores=log_weights), budget)
+        counts = pool.count_by_stratum(kept)
+        return Choice(kept, scores=log_weights, details={"strata": counts} if counts else {})
+
+    def _choose_again(self, published: Published, budget: int) -> NDArray[np.bool_]:
+        log_weights = published.require("scores", "DSIRSelector")
         generator = np.random.default_rng(self.seed)
         keys = perturbed(log_weights, generator) if self.noise == "gumbel" else log_weights
-        codes, names = pool.codes, pool.stratum_names
-        if codes is None:
-            codes, names = np.zeros(len(keys), np.int32), ("",)
-        kept = keep_best_of_each(keys, codes, len(names), budget, generator)
-        counts = {name: int(kept[codes == code].sum()) for code, name in enumerate(pool.stratum_names)}
-        return Choice(kept, scores=log_weights, details={"strata": counts} if counts else {})
+        return keep_best_of_each(keys, *published.strata(), budget, generator)

@@ -42,5 +42,9 @@ class PerplexitySelector(RowScoreSelector):
     recorded_by: ClassVar[str] = "LossTrajectoryCallback or GradientTraceCallback"
 
     def _score_rows(self, rows: Recorded) -> NDArray[np.float64]:
-        losses = rows if rows.trace.metric == "loss" else rows.companion("loss", type(self).__name__)
-        return np.exp(np.minimum(losses.last().astype(np.float64), np.log(LARGEST)))
+        return perplexities(rows.losses(type(self).__name__).last())
+
+
+def perplexities(losses: NDArray[np.float32]) -> NDArray[np.float64]:
+    """exp of mean losses, at most the largest float32, float64 [n]."""
+    return np.exp(np.minimum(losses.astype(np.float64), np.log(LARGEST)))

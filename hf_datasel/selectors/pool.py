@@ -118,6 +118,10 @@ class Pool:
         assert isinstance(self.source, Trace)
         return self.source
 
+    def count_by_stratum(self, kept: NDArray[np.bool_]) -> dict[str, int]:
+        """How many of each stratum are kept; empty without strata."""
+        return {name: int(kept[self.codes == code].sum()) for code, name in enumerate(self.stratum_names)}
+
     def read(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Values of the candidates of a Trace at a slice or at positions in the pool, float32 [m, T]."""
         return self.trace.take(index if self.positions is None else self.positions[index])
@@ -145,7 +149,7 @@ def gather_pool(
             f"{type(evidence).__name__}."
         )
     source: Evidence | None = evidence if hasattr(evidence, "require_measured") else None
-    ids, fingerprint = (source.ids, source.fingerprint) if source is not None else _ids_of(evidence, asker)
+    ids, fingerprint = (source.ids, source.fingerprint) if source is not None else ids_of(evidence, asker)
     note: dict[str, Any] = {"num_examples": len(ids), "fingerprint": fingerprint and fingerprint.to_dict()}
     positions: NDArray[np.int64] | None = None
     if source is not None:
@@ -167,7 +171,8 @@ def gather_pool(
     return Pool(candidates, fingerprint, note, source, positions, codes, names)
 
 
-def _ids_of(evidence: Any, asker: str) -> tuple[NDArray[np.int64], DatasetFingerprint | None]:
+def ids_of(evidence: Any, asker: str) -> tuple[NDArray[np.int64], DatasetFingerprint | None]:
+    """The ids of evidence or of a dataset, ascending, and the dataset that they number, where known."""
     if hasattr(evidence, "ids") and hasattr(evidence, "fingerprint"):
         ids, fingerprint = check_ids(evidence.ids, "Evidence"), evidence.fingerprint
     else:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_datasel.functional.allocation import sample_clusters
 from hf_datasel.selectors.base import Choice, Selector
 from hf_datasel.selectors.pool import Pool
+from hf_datasel.selectors.published import Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,10 @@ class RandomSelector(Selector):
     reads_values: ClassVar[bool] = False
 
     def _choose(self, pool: Pool, budget: int) -> Choice:
-        codes = np.zeros(len(pool.ids), np.int32) if pool.codes is None else pool.codes
-        generator = np.random.default_rng(self.seed)
-        kept = sample_clusters(codes, max(1, len(pool.stratum_names)), budget, generator)
-        counts = {name: int(kept[codes == code].sum()) for code, name in enumerate(pool.stratum_names)}
+        kept = self._choose_again(Published.of_pool(pool), budget)
+        counts = pool.count_by_stratum(kept)
         return Choice(kept, details={"strata": counts} if counts else {})
+
+    def _choose_again(self, published: Published, budget: int) -> NDArray[np.bool_]:
+        codes, num_strata = published.strata()
+        return sample_clusters(codes, num_strata, budget, np.random.default_rng(self.seed))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from hf_datasel.selectors.pool import Pool
 from hf_datasel.trace_companions import TraceWithCompanions
 
+Checkpoint = Literal["first", "last"]
+CHECKPOINTS: tuple[Checkpoint, ...] = ("first", "last")
 BLOCK = 1 << 16
 ANCHORED = "record with GradientTraceCallback(..., anchor_dataset=...)"
 OPTIONS = {"cosine": "norms=True", "ifd": "ifd=True", "pairing": "pairing=4"}
@@ -52,9 +55,24 @@ class Recorded:
             where = slice(start, min(start + BLOCK, len(self)))
             yield where, self.trace.take(where if self.positions is None else self.positions[where])
 
+    def first(self) -> NDArray[np.float32]:
+        """Values at the first checkpoint, float32 [n]."""
+        return self._column(0)
+
     def last(self) -> NDArray[np.float32]:
         """Values at the last checkpoint, float32 [n]."""
-        column = self.trace.column(self.trace.num_checkpoints - 1)
+        return self._column(self.trace.num_checkpoints - 1)
+
+    def at(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
+        """Values at the "first" or the "last" checkpoint, float32 [n]."""
+        return self.first() if checkpoint == "first" else self.last()
+
+    def losses(self, asker: str) -> Recorded:
+        """The losses of the same rows: a Trace of losses itself, the companion "loss" of another."""
+        return self if self.trace.metric == "loss" else self.companion("loss", asker)
+
+    def _column(self, t: int) -> NDArray[np.float32]:
+        column = self.trace.column(t)
         return column if self.positions is None else column[self.positions]
 
     def companion(self, name: str, asker: str, *, same_steps: bool = True, otherwise: str = "") -> Recorded:

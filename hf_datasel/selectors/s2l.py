@@ -24,6 +24,7 @@ by default.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +36,7 @@ from hf_datasel.functional.kmeans import UnusableValueError, cluster_rows
 from hf_datasel.functional.transforms import TRANSFORMS, transform_trajectories
 from hf_datasel.selectors.base import Choice, Selector
 from hf_datasel.selectors.pool import Pool
+from hf_datasel.selectors.published import Published
 
 OFFICIAL_FAISS_SEED = 1234
 OFFICIAL_TINY = 2
@@ -79,25 +81,35 @@ class S2LSelector(Selector):
         self._require_one_of("transform", self.transform, TRANSFORMS)
 
     def _choose(self, pool: Pool, budget: int) -> Choice:
-        generator = np.random.default_rng(self.seed)
-        kept = np.zeros(len(pool.ids), bool)
         clusters = np.full(len(pool.ids), -1, np.int32)
         used: list[dict[str, Any]] = []
-        first_cluster = 0
-        for stratum in _walk(pool, budget):
-            num_clusters = 0
-            if stratum.fits:
-                kept[stratum.members] = True
-            elif stratum.quota:
-                num_clusters = min(self.num_clusters, stratum.size)
-                labels = self._cluster(pool, stratum, num_clusters)
-                tiny = OFFICIAL_TINY if self.variant == "official" else 0
-                kept[stratum.members] = sample_clusters(labels, num_clusters, stratum.quota, generator, tiny=tiny)
-                clusters[stratum.members] = labels + first_cluster
+        for stratum, first_cluster, num_clusters in self._walk(Published.of_pool(pool), budget):
+            if num_clusters:
+                clusters[stratum.members] = self._cluster(pool, stratum, num_clusters) + first_cluster
             used.append(stratum.note(num_clusters))
-            first_cluster += num_clusters
+        kept = self._choose_again(Published.of_pool(pool, clusters=clusters), budget)
         details = {"strata": used, "faiss": _faiss_version()}
         return Choice(kept, clusters=clusters, details=details, notices=self._notices(used))
+
+    def _choose_again(self, published: Published, budget: int) -> NDArray[np.bool_]:
+        generator = np.random.default_rng(self.seed)
+        tiny = OFFICIAL_TINY if self.variant == "official" else 0
+        kept = np.zeros(len(published.ids), bool)
+        for stratum, first_cluster, num_clusters in self._walk(published, budget):
+            if num_clusters:
+                labels = published.clusters_from(stratum.members, first_cluster, num_clusters, "S2LSelector")
+                kept[stratum.members] = sample_clusters(labels, num_clusters, stratum.quota, generator, tiny=tiny)
+            else:
+                kept[stratum.members] = stratum.fits
+        return kept
+
+    def _walk(self, candidates: Published, budget: int) -> Iterator[tuple[_Stratum, int, int]]:
+        """The strata with the first of their clusters and how many they have: none where all or nothing is taken."""
+        first_cluster = 0
+        for stratum in _strata(candidates, budget):
+            num_clusters = min(self.num_clusters, stratum.size) if stratum.quota and not stratum.fits else 0
+            yield stratum, first_cluster, num_clusters
+            first_cluster += num_clusters
 
     def _cluster(self, pool: Pool, stratum: _Stratum, num_clusters: int) -> NDArray[np.int32]:
         """Cluster of each member of the stratum, int32 [size]."""
@@ -153,17 +165,16 @@ class _Stratum:
         }
 
 
-def _walk(pool: Pool, budget: int) -> list[_Stratum]:
+def _strata(candidates: Published, budget: int) -> list[_Stratum]:
     """The strata in ascending size, ties by label, each with its quota; one nameless stratum where there are none."""
-    if pool.codes is None:
-        return [_Stratum(None, slice(None), len(pool.ids), budget)]
-    members = group_members(pool.codes, len(pool.stratum_names))
+    if candidates.codes is None:
+        return [_Stratum(None, slice(None), len(candidates.ids), budget)]
+    names = candidates.stratum_names
+    members = group_members(candidates.codes, len(names))
     sizes = np.array([len(group) for group in members], np.int64)
     quotas = allocate(sizes, budget)
     ascending = np.argsort(sizes, kind="stable").tolist()
-    return [
-        _Stratum(pool.stratum_names[code], members[code], len(members[code]), int(quotas[code])) for code in ascending
-    ]
+    return [_Stratum(names[code], members[code], len(members[code]), int(quotas[code])) for code in ascending]
 
 
 def _faiss_version() -> str:

@@ -16,11 +16,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_datasel.functional.ranking import keep_best, keep_best_of_each
+from hf_datasel.functional.ranking import keep_best_of_each
 from hf_datasel.functional.thresholds import RULES, Threshold, find_threshold
 from hf_datasel.selection import Selection
 from hf_datasel.selectors.base import Choice, Selector, is_number
 from hf_datasel.selectors.pool import Pool, gather_pool
+from hf_datasel.selectors.published import Published
 from hf_datasel.selectors.recorded import Recorded
 
 
@@ -130,42 +131,57 @@ class ScoreSelector(Selector):
             found = find_threshold(rule, sign * scores.anchors, sign * scores.values, self.alpha)
         else:
             found = Threshold(float(sign) * rule, "fixed", 0)
-        with np.errstate(over="ignore"):  # a number beyond float32 is infinite, and compares as it should
-            cut = np.float32(found.value)
-        kept = (sign * scores.values >= cut) & self._eligible(scores.values)
+        threshold = _rounded(float(sign) * found.value)
+        kept = self._passing(scores.values, threshold)
         if not kept.any():
-            raise ValueError(self._why_none(scores, float(sign * cut), found.rule))
-        finite = math.isfinite(cut)
-        details = self._details(scores, kept, found.rule, float(sign * cut) if finite else None) | {
+            raise ValueError(self._why_none(scores, threshold, found.rule))
+        finite = math.isfinite(threshold)
+        details = self._details(scores, kept, found.rule, threshold if finite else None) | {
             "num_anchors": found.num_anchors or None,
             "clean_kept": None if found.clean_kept is None else list(found.clean_kept),
             "clean_share": found.clean_share,
         }
         return Choice(kept, scores=scores.values, details=details, notices=found.notices)
 
+    def _decide_again(self, published: Published) -> NDArray[np.bool_]:
+        rule = self._rule
+        if rule is None:
+            return super()._decide_again(published)
+        threshold = published.details.get("threshold") if isinstance(rule, str) else rule
+        if threshold is None:
+            threshold = -math.inf if self.direction == "high" else math.inf
+        elif not is_number(threshold):
+            raise ValueError(f"The threshold that {rule!r} came to must be a number, not {threshold!r}.")
+        return self._passing(published.require("scores", type(self).__name__), _rounded(threshold))
+
+    def _passing(self, scores: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+        """Which candidates a threshold keeps, bool [M]."""
+        better = np.greater_equal if self.direction == "high" else np.less_equal
+        return better(scores, np.float32(threshold)) & self._eligible(scores)
+
     def _choose(self, pool: Pool, budget: int) -> Choice:
         scores = self._scores(pool, anchors=False)
-        goodness = scores.values if self.direction == "high" else -scores.values
-        eligible = np.flatnonzero(self._eligible(scores.values))
-        if len(eligible) < budget:
-            raise ValueError(
-                f"budget={self.budget} asks for {budget} examples, but {type(self).__name__} lets only "
-                f"{len(eligible)} of {len(pool.ids)} pass: lower the budget."
-            )
-        generator = np.random.default_rng(self.seed)
-        kept = np.zeros(len(pool.ids), bool)
-        if pool.codes is None:
-            kept[eligible] = keep_best(goodness[eligible], budget, generator)
-        else:
-            num_strata = len(pool.stratum_names)
-            kept[eligible] = keep_best_of_each(goodness[eligible], pool.codes[eligible], num_strata, budget, generator)
+        kept = self._choose_again(Published.of_pool(pool, scores=scores.values), budget)
         worst = float(scores.values[kept].min() if self.direction == "high" else scores.values[kept].max())
         details = self._details(scores, kept, "budget", worst)
         if pool.codes is not None:
-            details["strata"] = {
-                name: int(kept[pool.codes == code].sum()) for code, name in enumerate(pool.stratum_names)
-            }
+            details["strata"] = pool.count_by_stratum(kept)
         return Choice(kept, scores=scores.values, details=details)
+
+    def _choose_again(self, published: Published, budget: int) -> NDArray[np.bool_]:
+        scores = published.require("scores", type(self).__name__)
+        eligible = np.flatnonzero(self._eligible(scores))
+        if len(eligible) < budget:
+            raise ValueError(
+                f"budget={self.budget} asks for {budget} examples, but {type(self).__name__} lets only "
+                f"{len(eligible)} of {len(scores)} pass: lower the budget."
+            )
+        goodness = scores[eligible] if self.direction == "high" else -scores[eligible]
+        codes, num_strata = published.strata()
+        kept = np.zeros(len(scores), bool)
+        generator = np.random.default_rng(self.seed)
+        kept[eligible] = keep_best_of_each(goodness, codes[eligible], num_strata, budget, generator)
+        return kept
 
     def _details(self, scores: Scores, kept: NDArray[np.bool_], rule: str, threshold: float | None) -> dict[str, Any]:
         return {
@@ -229,6 +245,12 @@ class ScoreSelector(Selector):
         self, candidates: Recorded, anchors: Recorded | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, dict[str, Any]]:
         """The method itself: scores of the candidates [M] and the anchors [n], and details for the provenance."""
+
+
+def _rounded(threshold: float) -> float:
+    """As float32, by which scores are compared; a number beyond it is infinite, and compares as it should."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(threshold))
 
 
 @dataclass(frozen=True, kw_only=True)

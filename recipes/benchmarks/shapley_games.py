@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 from common import print_table, spearman, summary, write_result
 
+from hf_datasel.functional.statistics import spread, t_quantile
 from hf_datasel.functional.valuation import Estimator, OfficialEstimator, PaperEstimator, RegressionEstimator
 from hf_datasel.functional.valuation.games import SaturatingGame
-from hf_datasel.quickstart.compare import spread, t_quantile
 
 BUDGET, GROUPS, RATE, LOW, HIGH = 500, 50, 2.0, 0.30, 0.38
 NUM_FEATURES, NUM_TOPICS, NUM_WAVES = 16, 20, 400

@@ -11,10 +11,6 @@ from hf_datasel.trace import Trace
 from hf_datasel.valuation import Valuation
 
 
-def metric_of(selector):
-    return getattr(selector, "metrics", ("loss",))[0]
-
-
 def fitting(selector, values):
     """The values as the selector may read them: an oracle knows only clean rows."""
     values = np.asarray(values, np.float32)
@@ -46,7 +42,7 @@ def recorded(selector, ids, values, companions=None, **options):
     return Trace.from_arrays(
         ids,
         fitting(selector, values),
-        metric=metric_of(selector),
+        metric=selector.metrics[0],
         learning_rates=rates_of(values),
         companions={**also, **(companions or {})},
         **options,
@@ -64,7 +60,7 @@ def recorded_on_disk(selector, path, ids, values, masked=()):
         write(trace, values)
         valued(trace).save(path)
         return Valuation.load(path)
-    trace = Trace.create(path, ids, metric=metric_of(selector))
+    trace = Trace.create(path, ids, metric=selector.metrics[0])
     trace.mark_unmeasurable(masked, "every label is masked")
     write(trace, fitting(selector, values))
     for name, table in beside(selector, values).items():

@@ -12,23 +12,36 @@ from hf_datasel.functional.thresholds import RULES, find_threshold
 from hf_datasel.selection import Selection
 from hf_datasel.selectors import (
     SELECTORS,
+    BM25Selector,
     CLUESSelector,
     DataInfSelector,
+    HighLearnabilitySelector,
     IFDSelector,
+    LeastConfidenceSelector,
+    LongestSelector,
     OracleSelector,
     PerplexitySelector,
     ScoreSelector,
     Strata,
 )
 from hf_datasel.trace import Trace
-from tests.selectors.evidence import metric_of, recorded
+from tests.selectors.evidence import recorded
 
 NUM_EXAMPLES = 60
 IDS = np.arange(NUM_EXAMPLES) * 2 + 3
 VALUES = np.random.default_rng(4).normal(size=(NUM_EXAMPLES, 3)).astype(np.float32)
 SCORING = [selector for selector in SELECTORS.values() if issubclass(selector, ScoreSelector)]
 RANKING = [selector for selector in SCORING if selector is not OracleSelector]
-HIGH_IS_GOOD = {CLUESSelector: True, PerplexitySelector: False, IFDSelector: True, DataInfSelector: False}
+HIGH_IS_GOOD = {
+    CLUESSelector: True,
+    PerplexitySelector: False,
+    LeastConfidenceSelector: True,
+    HighLearnabilitySelector: True,
+    IFDSelector: True,
+    DataInfSelector: False,
+    BM25Selector: True,
+    LongestSelector: True,
+}
 
 every_scorer = pytest.mark.parametrize("selector", SCORING, ids=lambda selector: selector.name)
 every_ranker = pytest.mark.parametrize("selector", RANKING, ids=lambda selector: selector.name)
@@ -191,7 +204,7 @@ class TestRefusals:
     def test_anchors_of_another_metric_or_of_other_checkpoints(self, selector):
         for anchors in (
             Trace.from_arrays(range(9), np.ones((9, 3)), metric="taste"),
-            Trace.from_arrays(range(9), np.ones((9, 2)), metric=metric_of(selector)),
+            Trace.from_arrays(range(9), np.ones((9, 2)), metric=selector.metrics[0]),
         ):
             trace = recorded(selector, IDS, VALUES, companions={"anchors": anchors})
             with pytest.raises(ValueError, match=r"The anchors hold .*record them in one run"):

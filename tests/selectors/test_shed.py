@@ -112,6 +112,17 @@ def test_raw_weights_of_nearly_equal_values_are_all_but_uniform_and_zscores_are_
     assert better["softmax"] > 180  # z-scores of -1 and 1 weigh 1 : e^4
 
 
+def test_a_uniform_draw_keeps_to_the_best_clusters():
+    evidence = valued(LABELS, VALUES)
+    kept = SHEDSelector(budget=20, sampling="uniform", best_share=0.5).select(evidence)
+    best = np.sort(VALUES[LABELS])[-round(0.5 * len(LABELS))]
+    assert VALUES[LABELS[kept.kept]].min() >= best
+    taken = SHEDSelector(budget=20).select(evidence)
+    assert len(np.unique(LABELS[kept.kept])) > len(np.unique(LABELS[taken.kept]))
+    with pytest.raises(ValueError, match=r"best_share=0 of SHEDSelector must be a share in \(0, 1\]"):
+        SHEDSelector(budget=20, sampling="uniform", best_share=0).select(evidence)
+
+
 def test_every_stratum_is_drawn_from_by_the_same_values():
     names = np.array(["a", "b"])[np.arange(90) % 2]
     evidence = valued(LABELS, VALUES)
@@ -147,6 +158,7 @@ def test_the_provenance_names_who_valued_and_who_embedded():
         "sampling": "qocs",
         "weighting": "softmax",
         "sharpness": 1.0,
+        "best_share": 0.5,
         "seed": 42,
     }
     assert step["details"] == {"num_clusters": 6, "num_clusters_kept": 1}

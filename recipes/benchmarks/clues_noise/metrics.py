@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_datasel.quickstart.compare import spread, t_quantile
+from hf_datasel.functional.statistics import spread, t_quantile
 
 
 def auroc(scores: NDArray[np.floating], clean: NDArray[np.bool_]) -> float:

@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from hf_datasel import Selection, __version__
 from hf_datasel.cli import main as hf_datasel
 from hf_datasel.functional.losses import label_log_probs
-from hf_datasel.quickstart import compare
+from hf_datasel.functional.statistics import paired_difference, spread
 from recipes.benchmarks.common import machine_class, versions
 from recipes.s2l.math_mixture import prepare
 
@@ -87,7 +87,7 @@ def answer_loss(model_dir: Path, rows: list[dict[str, Any]], max_length: int) ->
 
 def summary(values: list[float]) -> dict[str, Any]:
     """Mean, standard error over seeds, and the values themselves."""
-    found = compare.spread(values)
+    found = spread(values)
     return {
         "mean": round(found.mean, 4),
         "standard_error": round(found.standard_error, 4),
@@ -146,7 +146,7 @@ def run(data: Path, work: Path, seeds: list[int]) -> dict[str, Any]:
             print(
                 f"seed {seed}, {method}: {losses[method][-1]:.4f} nats per answer token of {prepare.TEST}", flush=True
             )
-    difference = compare.paired_difference("s2l", "random", losses)
+    difference = paired_difference("s2l", "random", losses)
     return {
         "recipe": "s2l/math_mixture",
         "machine": machine_class(),
