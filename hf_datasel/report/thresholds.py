@@ -6,10 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_datasel.report.figure import BLUE, LARGE, NORMAL, ORANGE, SMALL, new_figure, save_figure, tidy
-
-NUM_BINS = 40
-OUTSIDE = 0.005  # share of each tail that goes into the outermost bins
+from hf_datasel.report.bins import bin_edges, counts
+from hf_datasel.report.figure import EVERYTHING, GREEN, LARGE, NORMAL, SMALL, new_figure, save_figure, tidy
 
 
 def plot_score_threshold(
@@ -39,20 +37,13 @@ def plot_score_threshold(
     values, trusted = _checked(scores, "scores"), _checked([] if anchors is None else anchors, "anchors")
     if not values.size:
         raise ValueError("There are no scores to show.")
-    everything = np.concatenate([values, trusted])
-    low, high = np.quantile(everything, [OUTSIDE, 1 - OUTSIDE])
-    if threshold is not None:
-        low, high = min(low, threshold), max(high, threshold)
-    if not high > low:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, NUM_BINS + 1)
+    edges = bin_edges(np.concatenate([values, trusted]), threshold)
     figure = new_figure(7.0, 3.4)
     axes = figure.subplots()
     heights = {}
-    for name, part, colour in (("candidates", values, BLUE), ("anchors", trusted, ORANGE)):
+    for name, part, colour in (("candidates", values, EVERYTHING), ("anchors", trusted, GREEN)):
         if part.size:
-            counts = np.histogram(part.clip(low, high), edges)[0]
-            heights[name] = counts / (counts.sum() * (edges[1] - edges[0]))
+            heights[name] = counts(part, edges) / (part.size * (edges[1] - edges[0]))
             axes.stairs(heights[name], edges, fill=name == "candidates", color=colour, alpha=0.75, label=name)
     if threshold is not None:
         axes.axvline(threshold, color="black", linewidth=1.2)
@@ -74,7 +65,7 @@ def plot_score_threshold(
     tidy(axes)
     rows = [
         [f"{edges[i]:.6g}", f"{edges[i + 1]:.6g}", *(f"{part[i]:.6g}" for part in heights.values())]
-        for i in range(NUM_BINS)
+        for i in range(len(edges) - 1)
     ]
     save_figure(figure, path, ("from", "to", *heights), rows)
 
