@@ -12,9 +12,8 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast
 
 from hf_datasel.fingerprint import DatasetFingerprint
-from hf_datasel.selection import Selection
+from hf_datasel.selection import ARRAYS, Selection
 
-ARRAYS = ("candidate_ids", "kept", "scores", "clusters")
 DECIDED, FAILED = b"+", b"-"
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from trl import SFTConfig
 
 from hf_datasel.selectors import SHEDSelector
+from hf_datasel.training.published_args import WithoutSecrets
 from hf_datasel.training.valuation_options import ValuationOptions
 
 
@@ -20,12 +21,15 @@ def _of_valuation(name: str) -> Any:
 
 
 @dataclass
-class SelectingSFTConfig(SFTConfig):
+class SelectingSFTConfig(WithoutSecrets, SFTConfig):
     """Configuration of :class:`~hf_datasel.SelectingSFTTrainer`: every field of ``trl.SFTConfig``, and these.
 
     Args:
-        selection_method: name of a selector: "s2l", "clues", "shed", or of a baseline: "perplexity", "ifd", "datainf",
-            "dsir", "dataset_quantization", "random" or "full".
+        selection_method: name of a selector: "s2l", "clues", "shed", one that an installed package declares (entry
+            points "hf_datasel.selectors"), or of a baseline: "perplexity", "least_confidence", "middle_perplexity",
+            "high_learnability", "ifd", "datainf", "dsir", "bm25", "longest", "dataset_quantization",
+            "facility_location", "random" or "full". Or several, which choose one after another, as "clues:0.5,s2l":
+            each a share of all rows, a number of them or its method's threshold, and the last the budget below.
         selection_budget: a share of the examples in (0, 1], or a number of examples above 1. Without one, methods that
             score take their threshold, "full" keeps everything, and the others 0.11, as S2L's paper does.
         selection_threshold: of methods that score, instead of a budget: a number, or a rule over the anchors' scores
@@ -41,7 +45,8 @@ class SelectingSFTConfig(SFTConfig):
         selection_tokens_per_batch: padded tokens of a sweep's batch on one process.
         selection_score: of CLUES: "fused" of several detectors, the default, which needs rows of a question and an
             answer; "dot" (published), "cosine" or "length_normalised", which do not.
-        selection_options: more of the selector's hyperparameters by name, such as ``{"weighting": "uniform"}``.
+        selection_options: more of the selector's hyperparameters by name, such as ``{"weighting": "uniform"}``; all
+            that a method of another package has of its own. Of a chain by method: ``{"s2l": {"num_iterations": 5}}``.
         selection_parameters: whose gradients count: "all", "lora", "qv", "first_layer", "last_layer" or a regular
             expression.
         selection_precondition: of CLUES' direction: "none", "adam" or "official".
@@ -61,16 +66,24 @@ class SelectingSFTConfig(SFTConfig):
         selection_utility_objective: of that metric in the groups of ``selection_group_column``: "mean" or
             "worst_group".
         selection_coalitions_at_once: adapters that a process trains together: a number or "auto".
-        selection_sampling: "qocs", the best clusters whole, or "qwcs", drawn by a softmax of their values.
+        selection_sampling: "qocs", the best clusters whole; "qwcs", drawn by a softmax of their values; or "uniform",
+            rows drawn from the best clusters.
         selection_sharpness: of "qwcs": how strongly values count.
+        selection_best_share: of "uniform": the share of the rows that are drawn from.
+        selection_in_run_score: of the estimator "in_run": "dot" (published) or "cosine", which large gradients do not
+            rule.
         selection_online_every: every so many steps, train on part of each batch: the rows whose gradients agree best
             with that of ``validation_dataset`` (GREATS).
         selection_online_share: that part.
         selection_path: a saved Selection to train on; nothing is recorded or selected then.
         selection_same_steps: take as many optimiser steps on the selection as the whole set would have taken.
         selection_every: select again every so many epochs, from the losses of the model being trained.
+        selection_curriculum: "confidence": visit the chosen rows easiest first (`ConfidenceCurriculumCallback`).
         selection_continue: without a proxy, go on from the warmed-up weights instead of the initial ones.
         selection_overwrite: throw away what a run of other settings left in ``output_dir``.
+        selection_push_dataset: with ``push_to_hub``, publish the chosen rows and the scores of all rows, too; private
+            where ``hub_private_repo`` is set.
+        selection_hub_dataset_id: where; ``<hub_model_id>-selected`` if not given.
         proxy_model: name or path of the proxy model. Without one, a copy of the model itself is trained as a warm-up.
         proxy_model_init_kwargs: for ``from_pretrained`` of the proxy.
         proxy_training_args: SFTConfig fields that differ in the proxy stage, such as ``{"num_train_epochs": 3}``.
@@ -88,8 +101,9 @@ class SelectingSFTConfig(SFTConfig):
         default="s2l",
         metadata={
             "help": "s2l (clusters of loss trajectories), clues (gradients that agree with trusted ones), shed "
-            "(clusters that are worth most to train on), perplexity, ifd, datainf, dsir, dataset_quantization, "
-            "random or full."
+            "(clusters that are worth most to train on), perplexity, least_confidence, middle_perplexity, "
+            "high_learnability, ifd, datainf, dsir, bm25, longest, dataset_quantization, facility_location, random "
+            "or full; or several one after another, as in clues:0.5,s2l."
         },
     )
     selection_budget: float | None = field(
@@ -136,7 +150,7 @@ class SelectingSFTConfig(SFTConfig):
         metadata={"help": "CLUES: 'fused' (default), 'dot' (published), 'cosine' or 'length_normalised'."},
     )
     selection_options: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "JSON of more hyperparameters of the selector."}
+        default=None, metadata={"help": "JSON of more hyperparameters of the selector, of a chain by method."}
     )
     selection_parameters: str = field(
         default="all",
@@ -162,12 +176,19 @@ class SelectingSFTConfig(SFTConfig):
     selection_utility_metric: str = _of_valuation("utility_metric")
     selection_utility_objective: Literal["mean", "worst_group"] = _of_valuation("utility_objective")
     selection_coalitions_at_once: str = _of_valuation("coalitions_at_once")
-    selection_sampling: Literal["qocs", "qwcs"] = field(
+    selection_in_run_score: Literal["dot", "cosine"] = _of_valuation("in_run_score")
+    selection_sampling: Literal["qocs", "qwcs", "uniform"] = field(
         default=SHEDSelector.sampling,
-        metadata={"help": "SHED: 'qocs', the best clusters whole, or 'qwcs', drawn by a softmax of their values."},
+        metadata={
+            "help": "SHED: 'qocs', the best clusters whole, 'qwcs', drawn by a softmax of their values, or 'uniform', "
+            "rows drawn from the best clusters."
+        },
     )
     selection_sharpness: float = field(
         default=SHEDSelector.sharpness, metadata={"help": "SHED: how strongly values count in 'qwcs'."}
+    )
+    selection_best_share: float = field(
+        default=SHEDSelector.best_share, metadata={"help": "SHED: share of the rows that 'uniform' draws from."}
     )
     selection_online_every: int | None = field(
         default=None, metadata={"help": "Every so many steps, train on the best-scoring part of each batch (GREATS)."}
@@ -184,12 +205,22 @@ class SelectingSFTConfig(SFTConfig):
     selection_every: int | None = field(
         default=None, metadata={"help": "Select again every so many epochs, from the losses of the model in training."}
     )
+    selection_curriculum: Literal["confidence"] | None = field(
+        default=None, metadata={"help": "Visit the chosen rows easiest first, by a sweep before training."}
+    )
     selection_continue: bool = field(
         default=False,
         metadata={"help": "Without a proxy model: train on from the warmed-up weights, not from the initial ones."},
     )
     selection_overwrite: bool = field(
         default=False, metadata={"help": "Throw away what a run of other settings left in output_dir."}
+    )
+    selection_push_dataset: bool = field(
+        default=True,
+        metadata={"help": "With --push_to_hub: publish the chosen rows and all rows' scores as a dataset, too."},
+    )
+    selection_hub_dataset_id: str | None = field(
+        default=None, metadata={"help": "Repo of that dataset. Default: <hub_model_id>-selected."}
     )
     proxy_model: str | None = field(
         default=None,

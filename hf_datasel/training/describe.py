@@ -17,6 +17,7 @@ from hf_datasel import __version__
 from hf_datasel.content import content_digest
 from hf_datasel.fingerprint import EXAMPLE_ID
 from hf_datasel.training.identity import config_text, digest_of
+from hf_datasel.training.seen_trainer import SeenTrainer
 
 # Where files go, and what is shown: a run may be taken up with others.
 NOT_SETTINGS = (
@@ -45,7 +46,7 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
     """Model, tokenizer, schedule and versions of a run, as plain JSON values."""
     args, config = trainer.args, getattr(trainer.model, "config", None)
     return {
-        "trainer": type(trainer).__name__,
+        "trainer": None if isinstance(trainer, SeenTrainer) else type(trainer).__name__,
         "model": getattr(config, "_name_or_path", "") or None,
         "model_type": getattr(config, "model_type", None),
         "num_parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from accelerate import Accelerator
 from datasets import Dataset
 from trl import SFTTrainer
 
+from hf_datasel.bm25 import record_bm25
 from hf_datasel.dsir import record_dsir
 from hf_datasel.embeddings import Embeddings
-from hf_datasel.selectors import Selector
+from hf_datasel.lengths import record_lengths
+from hf_datasel.selectors import HighLearnabilitySelector, Selector
+from hf_datasel.selectors.pool import Evidence
 from hf_datasel.texts import TextOf
 from hf_datasel.trace import Trace
 from hf_datasel.training.broadcast import decide_once
@@ -23,22 +27,36 @@ from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 from hf_datasel.training.stage_proxy import Learner, StageProxy
 from hf_datasel.training.valuing import embed_rows, keep, text_of, value_by_games, value_in_run
+from hf_datasel.valuation import Valuation
 
-BY_NUMBER = ("dsir", "embeddings", "valuation")  # read rows by number, which a stream does not allow
+BY_NUMBER = ("bm25", "dsir", "embeddings", "length", "valuation")  # read rows by number, which a stream does not allow
 
 
 def metric_of(selector: Selector) -> str:
     """The metric of the Trace that ``selector`` reads, "none" for one that reads no values."""
-    if not selector.reads_values:
-        return "none"
-    metrics: tuple[str, ...] = getattr(selector, "metrics", ("loss",))
-    return metrics[0]
+    return selector.metrics[0] if selector.reads_values else "none"
+
+
+def is_recordable(selector: Selector) -> bool:
+    """Whether a stage can make what the selector reads."""
+    metric = metric_of(selector)
+    return metric == "none" or (metric in RECORDERS and selector.reads is EVIDENCE_KINDS.get(metric, Trace))
 
 
 def is_trained_on_all(selector: Selector, args: SelectingSFTConfig) -> bool:
     """Whether the stage trains on all rows and records it."""
     metric = metric_of(selector)
     return args.valuation.in_run if metric == "valuation" else metric not in ("none", *BY_NUMBER)
+
+
+def recording_of(selector: Selector) -> tuple[Any, ...]:
+    """What a recording depends on beside the run's arguments: selectors of which it is the same can share one."""
+    metric = metric_of(selector)
+    if metric == "loss":
+        return metric, isinstance(selector, HighLearnabilitySelector)  # which has checkpoints of its own
+    if metric == "influence":
+        return metric, tuple(sorted(getattr(selector, "evidence", ()))), selector.seed  # which damages rows
+    return (metric,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +137,21 @@ class EvidenceStage:
         return text_of(self.dataset, self.args.dataset_text_field, self.proxy.formatting_func)
 
 
-EVIDENCE_DIRS = {"embeddings": "embeddings", "valuation": "valuation"}  # by metric; the others are a Trace
+# By metric; the others are a Trace.
+EVIDENCE_DIRS = {"embeddings": "embeddings", "valuation": "valuation"}
+EVIDENCE_KINDS: dict[str, type[Evidence]] = {"embeddings": Embeddings, "valuation": Valuation}
 
 
 def _losses(stage: EvidenceStage) -> SFTTrainer:
+    points: dict[str, Any] = {"num_checkpoints": stage.args.selection_num_checkpoints}
+    if isinstance(stage.selector, HighLearnabilitySelector):
+        points = {"checkpoint_fractions": (0.0, 1.0)}
     trainer = stage.make_trainer()
     trainer.add_callback(
         LossTrajectoryCallback(
             trainer,
             stage.trace_dir,
-            num_checkpoints=stage.args.selection_num_checkpoints if stage.args.selection_mode == "probe" else None,
+            **(points if stage.args.selection_mode == "probe" else {}),
             mode=stage.args.selection_mode,
             dataset=stage.dataset,
             tokens_per_batch=stage.args.selection_tokens_per_batch,
@@ -192,12 +215,25 @@ def _datainf(stage: EvidenceStage) -> SFTTrainer:
 
 
 def _dsir(stage: EvidenceStage) -> None:
+    _once(stage, partial(record_dsir, stage.dataset, stage.validation, text=stage.text), "Recording DSIR's weights")
+
+
+def _bm25(stage: EvidenceStage) -> None:
+    _once(stage, partial(record_bm25, stage.dataset, stage.validation, text=stage.text), "Recording BM25 scores")
+
+
+def _lengths(stage: EvidenceStage) -> None:
+    _once(stage, partial(record_lengths, stage.dataset, answer=stage.text), "Recording lengths")
+
+
+def _once(stage: EvidenceStage, record: Callable[..., Trace], what: str) -> None:
+    """Write the Trace on the main process, the others waiting."""
+
     def write() -> bytes:
-        place, text = stage.trace_dir, stage.text
-        record_dsir(stage.dataset, stage.validation, text=text, output_dir=place, overwrite=place.exists())
+        record(output_dir=stage.trace_dir, overwrite=stage.trace_dir.exists())
         return b""
 
-    decide_once(stage.accelerator, write, "Recording DSIR's weights")
+    decide_once(stage.accelerator, write, what)
 
 
 def _embeddings(stage: EvidenceStage) -> None:
@@ -207,7 +243,8 @@ def _embeddings(stage: EvidenceStage) -> None:
 def _valuation(stage: EvidenceStage) -> SFTTrainer | None:
     options, seed = stage.args.valuation, stage.args.selection_seed
     if options.in_run:
-        trainer = None if stage.is_recorded else _gradients(stage, mode="in_run")
+        cosines = options.in_run_score == "cosine"
+        trainer = None if stage.is_recorded else _gradients(stage, mode="in_run", norms=cosines)
         stage.accelerator.wait_for_everyone()  # the main process writes the Trace
         trace = Trace.load(stage.trace_dir)
         keep(value_in_run(trace, options, embeddings=stage.embeddings, seed=seed), stage.evidence_dir)
@@ -233,6 +270,8 @@ RECORDERS: dict[str, Callable[[EvidenceStage], SFTTrainer | None]] = {
     "ifd": _ifd,
     "datainf": _datainf,
     "dsir": _dsir,
+    "bm25": _bm25,
+    "length": _lengths,
     "embeddings": _embeddings,
     "valuation": _valuation,
 }

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from hf_datasel.content import DIGEST_BYTES
+from hf_datasel.training.progress import watched
 
 # Of a configuration: where it came from, what loading and saving write into it (the weights' dtype stands with the
 # weights), and what training switches without a change of any hidden state.
@@ -26,7 +27,7 @@ def digest_of(*parts: str, tensors: Mapping[str, Tensor] | None = None) -> str:
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
         digest.update(f"{len(part)}:{part}".encode("utf-8", "surrogatepass"))
-    for name, tensor in sorted((tensors or {}).items()):
+    for name, tensor in watched(sorted((tensors or {}).items()), "Reading weights", "tensor"):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)};".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)

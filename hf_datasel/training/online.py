@@ -1,8 +1,9 @@
 """Online selection: of every batch, train on the rows whose gradients agree best with the validation gradient.
 
-Wang et al., "Greedy Approximation of the Training Data Value" (GREATS, NeurIPS 2024), first-order form: the value of a
-row for the step about to be taken is ``eta <grad l_i, v>``. The greedy correction for rows that resemble each other is
-left out, and v is the mean gradient of a whole validation set, renewed whenever rows are scored.
+Wang et al., "GREATS: Online Selection of High-Quality Data for LLM Training in Every Iteration" (NeurIPS 2024), first-
+order form: the value of a row for the step about to be taken is ``eta <grad l_i, v>``. The greedy correction for rows
+that resemble each other is left out, and v is the mean gradient of a whole validation set, renewed whenever rows are
+scored.
 """
 
 from __future__ import annotations

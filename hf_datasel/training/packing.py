@@ -14,6 +14,7 @@ from datasets import Dataset
 from trl import SFTTrainer, pack_dataset
 
 from hf_datasel.fingerprint import EXAMPLE_ID
+from hf_datasel.training.progress import watched
 
 
 def tokenized(trainer: SFTTrainer, dataset: Any, *, truncate: bool = True) -> Any:
@@ -53,7 +54,7 @@ def packed_with_ids(trainer: SFTTrainer, dataset: Dataset) -> Dataset:
     held = trainer.train_dataset
     if len(held) != len(packed) or any(
         mine["input_ids"] != theirs["input_ids"] or mine["seq_lengths"] != theirs["seq_lengths"]
-        for mine, theirs in zip(packed, held, strict=True)
+        for mine, theirs in zip(watched(packed, "Comparing packed rows"), held, strict=True)
     ):
         raise ValueError(
             "The dataset given does not pack into the rows the trainer holds: pass the very dataset the trainer was "

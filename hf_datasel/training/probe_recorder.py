@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from transformers import TrainerControl, TrainerState
@@ -28,6 +28,8 @@ class ProbeRecorder(Recorder, ABC):
         schedule: when.
         ids: int64 ``[N]`` ascending, the examples swept.
     """
+
+    earliest_step: ClassVar[int] = 1  # 0 where a schedule may ask for the model before training
 
     def __init__(self, recording: Recording, schedule: CheckpointSchedule, ids: np.ndarray) -> None:
         self._recording = recording
@@ -65,6 +67,8 @@ class ProbeRecorder(Recorder, ABC):
                 self._require_start(state.global_step)
                 self._trace = self._recording.create(self._ids, "probe", len(self._steps), info)
                 self._beside = self._open_beside(self._trace)
+        if state.global_step == 0:
+            self._record(state)
 
     def before_optimizer_step(self) -> None:
         """Read the learning rate of the step about to be taken."""
@@ -72,6 +76,9 @@ class ProbeRecorder(Recorder, ABC):
 
     def step_end(self, state: TrainerState, control: TrainerControl) -> None:
         """Sweep if this step is planned."""
+        self._record(state)
+
+    def _record(self, state: TrainerState) -> None:
         if state.global_step not in self._steps:
             return
         number = self._steps.index(state.global_step) + 1
@@ -79,7 +86,7 @@ class ProbeRecorder(Recorder, ABC):
         if self._trace is not None:
             column = {
                 "step": state.global_step,
-                "epoch": float(state.epoch or math.nan),
+                "epoch": float(state.epoch or math.nan) if state.global_step else 0.0,
                 "learning_rate": self._learning_rate,
             }
             self._commit(self._trace, measured, column)
@@ -95,13 +102,17 @@ class ProbeRecorder(Recorder, ABC):
         trainer = self._recording.trainer
         if not self._recording.streaming:
             per_epoch = math.ceil(len(dataloader) / trainer.args.gradient_accumulation_steps)
-            return self._schedule.steps(state.max_steps, per_epoch)
+            return self._schedule.steps(state.max_steps, per_epoch, self.earliest_step)
         if self._schedule.checkpoint_epochs is not None:
             raise ValueError(
                 "checkpoint_epochs needs an epoch's length, which a stream does not tell: use num_checkpoints, "
                 "checkpoint_steps or checkpoint_fractions."
             )
-        return self._schedule.steps(state.max_steps, state.max_steps)
+        return self._schedule.steps(state.max_steps, state.max_steps, self.earliest_step)
+
+    def _passed(self, global_step: int) -> list[int]:
+        """Planned steps that a run which begins here cannot record; one that begins anew records step 0 again."""
+        return [step for step in self._steps if step <= global_step] if global_step else []
 
     def _continued(self, global_step: int, info: dict[str, Any]) -> Trace:
         where = self._recording.output_dir
@@ -118,10 +129,10 @@ class ProbeRecorder(Recorder, ABC):
             )
         self._recording.mark_dropped(trace, self._ids)  # again: the run may have been killed before it did
         self._beside = self._open_beside(trace)
-        passed = [step for step in self._steps if step <= global_step]
+        passed = self._passed(global_step)
         traces = [*self._beside, trace]
         for one in traces:
-            one.drop_after(global_step)
+            one.drop_after(global_step if passed else -1)
         if any(one.steps.tolist() != passed for one in traces):
             raise ValueError(
                 f"The run resumes at step {global_step}, but the Trace in {where} has the steps "
@@ -131,7 +142,7 @@ class ProbeRecorder(Recorder, ABC):
         return trace
 
     def _require_start(self, global_step: int) -> None:
-        passed = [step for step in self._steps if step <= global_step]
+        passed = self._passed(global_step)
         if passed:
             raise ValueError(
                 f"The run resumes at step {global_step}, past checkpoint step {passed[0]}, but "
@@ -142,6 +153,8 @@ class ProbeRecorder(Recorder, ABC):
 
 class LossProbeRecorder(ProbeRecorder):
     """Sweeps of losses."""
+
+    earliest_step: ClassVar[int] = 0
 
     def __init__(self, recording: Recording, schedule: CheckpointSchedule, tokens_per_batch: int) -> None:
         self._probe = Probe(recording.trainer, recording.examples, tokens_per_batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datasets import IterableDataset
+from datasets import Dataset, IterableDataset
 from transformers import Trainer
 from trl import SFTTrainer
 
@@ -88,6 +88,11 @@ def _data(trainer: Trainer, mode: str, has_source: bool) -> list[tuple[bool, str
     liger = bool(args.use_liger_kernel) and (args.liger_kernel_config or {}).get("fused_linear_cross_entropy", True)
     return [
         (dataset is None, "the trainer has no train_dataset."),
+        (
+            isinstance(dataset, Dataset) and len(dataset) == 0,
+            f"the trainer holds no row: no label is left within max_length={getattr(args, 'max_length', None)}, or "
+            "there was none.",
+        ),
         (
             packing and args.packing_strategy != "bfd",
             f"packing_strategy='{getattr(args, 'packing_strategy', None)}' splits examples over rows, so an example "

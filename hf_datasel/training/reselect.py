@@ -18,9 +18,9 @@ from hf_datasel.selection import Selection
 from hf_datasel.trace import Trace
 from hf_datasel.training.broadcast import select_once
 from hf_datasel.training.describe import describe_run
+from hf_datasel.training.links import make_selector
 from hf_datasel.training.probe import Probe
 from hf_datasel.training.selection_metrics import selection_metrics
-from hf_datasel.training.stage import make_selector
 
 
 class SelectionSampler(Sampler[int]):
@@ -83,7 +83,7 @@ class Reselection(TrainerCallback):
         self._every = args.selection_every
         self._row_of = {int(example): row for row, example in enumerate(read_example_ids(trainer.train_dataset))}
         self._probe = Probe(trainer, trainer.train_dataset, args.selection_tokens_per_batch)
-        self._trace_dir = Path(args.output_dir) / "selection_stage" / "target_trace"
+        self._trace_dir = Path(args.output_dir) / "_selection_stage" / "target_trace"
         self._trace: Trace | None = None
         self.sampler = SelectionSampler(
             self._rows(selection), args.seed, shuffle=args.train_sampling_strategy != "sequential"

@@ -20,6 +20,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from hf_datasel.fingerprint import EXAMPLE_ID
 from hf_datasel.functional.losses import IGNORE_INDEX
+from hf_datasel.training.progress import watched
 
 Batch = dict[str, Any]
 STREAM_CHUNK = 4096  # rows of a stream held at once, so that batches can be cut by length
@@ -97,7 +98,7 @@ class StreamRows:
         self._signature = _signature(trainer)
         self._remove = trainer.args.remove_unused_columns
         self._tokens_per_batch = tokens_per_batch
-        ids = np.fromiter((row[EXAMPLE_ID] for row in dataset), dtype=np.int64)
+        ids = np.fromiter((row[EXAMPLE_ID] for row in watched(dataset, "Reading example ids")), dtype=np.int64)
         self.ids = np.sort(ids)
 
     def __len__(self) -> int:

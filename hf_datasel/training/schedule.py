@@ -22,6 +22,8 @@ class CheckpointSchedule:
         checkpoint_steps: every so many optimiser steps (int), or exactly these steps.
         checkpoint_epochs: every so many epochs, e.g. 0.5.
         checkpoint_fractions: fractions of training in (0, 1].
+
+    Where it is recorded before the first step, too, 0 is one of the steps and fractions that may be listed.
     """
 
     num_checkpoints: int | None = None
@@ -37,12 +39,13 @@ class CheckpointSchedule:
                 f"got {', '.join(given) or 'none'}."
             )
 
-    def steps(self, max_steps: int, steps_per_epoch: float) -> list[int]:
+    def steps(self, max_steps: int, steps_per_epoch: float, earliest: int = 1) -> list[int]:
         """The optimiser steps after which to record, ascending and unique.
 
         Args:
             max_steps: optimiser steps of the whole training.
             steps_per_epoch: optimiser steps of one epoch.
+            earliest: 0 where a list may name the model before training, too.
 
         Raises:
             ValueError: more points than steps, or a point outside training; names the option.
@@ -64,7 +67,7 @@ class CheckpointSchedule:
             if isinstance(self.checkpoint_steps, int):
                 every = _whole("checkpoint_steps", self.checkpoint_steps)
                 return _inside("checkpoint_steps", list(range(every, max_steps + 1, every)), max_steps)
-            return _inside("checkpoint_steps", sorted(set(self.checkpoint_steps)), max_steps)
+            return _inside("checkpoint_steps", sorted(set(self.checkpoint_steps)), max_steps, earliest)
         if self.checkpoint_epochs is not None:
             if not (math.isfinite(self.checkpoint_epochs) and self.checkpoint_epochs > 0):
                 raise ValueError(f"checkpoint_epochs={self.checkpoint_epochs} is no positive number of epochs.")
@@ -72,10 +75,12 @@ class CheckpointSchedule:
             points = [_round_half_up(spacing * k) for k in range(1, int(max_steps / spacing + 1e-9) + 1)]
             return _inside("checkpoint_epochs", sorted({max(1, point) for point in points}), max_steps)
         fractions = list(self.checkpoint_fractions or [])
-        if not all(isinstance(value, (int, float)) and 0 < value <= 1 for value in fractions):
-            raise ValueError(f"checkpoint_fractions={fractions}: every fraction of training must lie in (0, 1].")
-        points = sorted({max(1, _round_half_up(max_steps * value)) for value in fractions})
-        return _inside("checkpoint_fractions", points, max_steps)
+        numbers = all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in fractions)
+        if not numbers or (earliest > 0 and 0 in fractions):
+            span = "[0, 1]" if earliest == 0 else "(0, 1]"
+            raise ValueError(f"checkpoint_fractions={fractions}: every fraction of training must lie in {span}.")
+        points = sorted({max(int(value > 0), _round_half_up(max_steps * value)) for value in fractions})
+        return _inside("checkpoint_fractions", points, max_steps, earliest)
 
 
 def _round_half_up(value: float) -> int:
@@ -88,11 +93,11 @@ def _whole(option: str, value: int) -> int:
     return value
 
 
-def _inside(option: str, points: list[int], max_steps: int) -> list[int]:
-    outside = [point for point in points if not 1 <= point <= max_steps]
+def _inside(option: str, points: list[int], max_steps: int, earliest: int = 1) -> list[int]:
+    outside = [point for point in points if not earliest <= point <= max_steps]
     if outside or not points:
         raise ValueError(
             f"{option} gives {'no point' if not points else f'step {outside[0]}'}, but training has steps "
-            f"1 to {max_steps}: choose points inside training."
+            f"{earliest} to {max_steps}: choose points inside training."
         )
     return points

@@ -12,13 +12,15 @@ from peft import PeftConfig
 from transformers import DataCollator, PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTTrainer
 
+from hf_datasel.cards import PAPERS
 from hf_datasel.data import add_example_ids
 from hf_datasel.selection import Selection
-from hf_datasel.selectors import SELECTORS
+from hf_datasel.selectors.chain import parse_chain
 from hf_datasel.training.config import SelectingSFTConfig
+from hf_datasel.training.curriculum import ConfidenceCurriculumCallback
 from hf_datasel.training.online import OnlineSelection
-from hf_datasel.training.papers import PAPERS
 from hf_datasel.training.proxy import load_trainable, proxy_tokenizer, require_readable
+from hf_datasel.training.publishing import Publisher, require_publishable
 from hf_datasel.training.reselect import Reselection
 from hf_datasel.training.selectable import require_selectable
 from hf_datasel.training.selection_metrics import SelectionMetricsCallback
@@ -129,6 +131,8 @@ class SelectingSFTTrainer(SFTTrainer):
         self._held_out = (validation_dataset, anchor_dataset)
         self._online: OnlineSelection | None = None
         require_selectable(args, train_dataset, *self._held_out, has_selection=self._given is not None)
+        if args.push_to_hub:
+            require_publishable(args, train_dataset)
         super().__init__(
             model=model,
             args=args,
@@ -139,11 +143,15 @@ class SelectingSFTTrainer(SFTTrainer):
             **kwargs,
         )
         self._paper = PAPERS.get(args.selection_method, {})
-        if self._proxy is not None and SELECTORS[args.selection_method].reads_values and self._given is None:
+        is_read = any(link.selector.reads_values for link in parse_chain(args.selection_method))
+        if self._proxy is not None and is_read and self._given is None:
             self._proxy_tokenizer = proxy_tokenizer(self._proxy, proxy_processing_class, self.processing_class)
             sample = [row for row, _ in zip(self._source, range(32), strict=False)]
             require_readable(self._proxy, self._proxy_tokenizer, sample, args.dataset_text_field)
+        self._publisher = Publisher(self, train_dataset, self._source, self._proxy, self._given is not None)
         self.add_callback(SelectionMetricsCallback(self))
+        if args.selection_curriculum is not None:
+            self.add_callback(ConfidenceCurriculumCallback(self, tokens_per_batch=args.selection_tokens_per_batch))
         if args.selection_online_every is not None:
             self._online = OnlineSelection(
                 self,
@@ -153,9 +161,6 @@ class SelectingSFTTrainer(SFTTrainer):
                 args.selection_online_every,
                 args.selection_tokens_per_batch,
             )
-
-    def _require_selectable(self, args: SelectingSFTConfig, train_dataset: Any) -> None:
-        """Say what does not fit before anything is loaded."""
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """As in Trainer; with ``selection_online_every`` a due step's batches are cut to their best rows."""
@@ -184,6 +189,50 @@ class SelectingSFTTrainer(SFTTrainer):
     def log_selection(self, metrics: dict[str, float]) -> None:
         """Log without SFTTrainer's running averages, which would be cut short here."""
         super(SFTTrainer, self).log(metrics)
+
+    def create_model_card(
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
+    ) -> None:
+        """Write the card of what was trained, on which rows of what, into ``output_dir``; never fails.
+
+        Args:
+            model_name: its title.
+            dataset_name: what was selected from, where that cannot be found out.
+            tags: more of them.
+        """
+        if self.is_world_process_zero():
+            self._publisher.write_card(self.args.output_dir, model_name, dataset_name, tags)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in SFTTrainer, with a card beside the model."""
+        super().save_model(output_dir, _internal_call)
+        if not _internal_call and self.is_world_process_zero():
+            self._publisher.write_card(output_dir or self.args.output_dir, None, None, None)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in SFTTrainer, and the curated dataset before it, unless ``selection_push_dataset=False``.
+
+        The dataset goes to ``selection_hub_dataset_id`` from the main process, for which the others wait, at most
+        ``ddp_timeout`` seconds; it is there when this returns, whatever ``blocking`` says of the model. A dataset that
+        cannot be pushed does not hold back the model.
+
+        Raises:
+            OSError, ValueError: what hinders the push, as `push_selection_to_hub`.
+            RuntimeError: on the other processes, where pushing the dataset fails.
+        """
+        try:
+            self._publisher.push_dataset(token, private, revision)
+        finally:
+            pushed = super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
+        return pushed
 
     def _get_selection(self, checkpoint: str | None) -> Selection:
         if checkpoint is not None:

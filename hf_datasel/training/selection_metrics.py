@@ -17,10 +17,13 @@ def selection_metrics(selection: Selection, before: Selection | None = None) -> 
         selection: the one to describe.
         before: the one it takes the place of; adds ``selection/overlap``, the share of the new one's rows in both.
     """
+    # The last of a chain chooses among what the first has left.
+    first = selection.provenance[0] if selection.provenance else {}
+    num_candidates = first.get("num_candidates", len(selection.candidate_ids))
     metrics: dict[str, float] = {
-        "selection/num_candidates": len(selection.candidate_ids),
+        "selection/num_candidates": num_candidates,
         "selection/num_selected": len(selection),
-        "selection/share": len(selection) / len(selection.candidate_ids),
+        "selection/share": len(selection) / num_candidates,
     }
     if selection.clusters is not None:
         metrics["selection/num_clusters"] = len(np.unique(selection.clusters[selection.clusters >= 0]))

@@ -2,7 +2,7 @@
 
 output_dir/
   selection/          the Selection
-  selection_stage/
+  _selection_stage/
     stage.json        what settings this stage belongs to
     trace/            the Trace, of a method that reads one
     embeddings/       the Embeddings, of a method that reads or clusters them
@@ -10,6 +10,9 @@ output_dir/
     valuation/        the Valuation, of SHED
     proxy/            the proxy's weight checkpoints, removed when what the method reads is finished
     warm_up.safetensors    weights to go on from, with selection_continue
+
+Of a chain of methods, the links have such folders of their own, in `1-clues/`, `2-s2l/` and so on; a link that reads
+what an earlier one has recorded has none.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import json
 import os
 import shutil
 import warnings
-from dataclasses import MISSING, fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,59 +36,39 @@ from trl import SFTTrainer
 from hf_datasel.data import rows, strata
 from hf_datasel.example_ids import is_streaming, stamped_fingerprint
 from hf_datasel.selection import Selection
-from hf_datasel.selectors import SELECTORS, Selector, Strata
-from hf_datasel.selectors.score import ScoreSelector
+from hf_datasel.selectors import Selector, Strata
+from hf_datasel.selectors.chain import Chain
+from hf_datasel.selectors.entry_points import package_note
 from hf_datasel.storage import write_json
 from hf_datasel.training.broadcast import decide_once, select_once
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.describe import describe_rows, versions
-from hf_datasel.training.evidence import EvidenceStage, metric_of
+from hf_datasel.training.evidence import EvidenceStage, is_trained_on_all, metric_of, recording_of
+from hf_datasel.training.links import make_selectors
 from hf_datasel.training.proxy import save_trainable
 from hf_datasel.training.stage_proxy import StageProxy
 from hf_datasel.training.state import preserved_rng
 
 logger = logging.get_logger(__name__)
 
-DEFAULT_BUDGET = 0.11  # of S2L's main result
 GRADIENT_OPTIONS = ("parameters", "precondition", "group_column", "low_rank")
-RECORD, SELECT, LOAD = b"record", b"select", b"load"
-
-
-def make_selector(args: SelectingSFTConfig, budget: int | float | None = None, **changes: Any) -> Selector:
-    """The selector that the ``selection_*`` fields describe.
-
-    Raises:
-        ValueError: no selector of that name; lists those there are.
-    """
-    if args.selection_method not in SELECTORS:
-        raise ValueError(
-            f"selection_method='{args.selection_method}' is not known; choose one of {sorted(SELECTORS)}."
-        )
-    selector = SELECTORS[args.selection_method]
-    scores = issubclass(selector, ScoreSelector)
-    if args.threshold is not None and not scores:
-        raise ValueError(
-            f"selection_threshold={args.selection_threshold!r} cuts scores, which selection_method="
-            f"'{args.selection_method}' does not give: set selection_budget."
-        )
-    if budget is None:
-        has_default = selector.__dataclass_fields__["budget"].default is not MISSING
-        budget = args.budget if args.budget is not None or has_default else DEFAULT_BUDGET
-    options = {name: getattr(args, f"selection_{name}", None) for name in (field.name for field in fields(selector))}
-    options = {name: value for name, value in options.items() if value is not None}
-    if scores:
-        options["threshold"] = args.threshold
-    more: Any = args.selection_options or {}
-    known = sorted(field.name for field in fields(selector))
-    for name in more if isinstance(more, dict) else [repr(more)]:
-        if name not in known:
-            raise ValueError(f"selection_options: {name} is no hyperparameter of {selector.__name__} ({known}).")
-    return selector(**{**options, "budget": budget, **more, **changes})
+RECORD, LOAD = b"record", b"load"
 
 
 def stage_directory(args: SelectingSFTConfig) -> Path:
     """Where a run's selection stage is kept."""
-    return Path(args.output_dir) / "selection_stage"
+    return Path(args.output_dir) / "_selection_stage"
+
+
+def link_directories(selectors: Sequence[Selector], directory: Path) -> list[Path]:
+    """Where the evidence of each link lies; with an earlier link where that records the same by the same settings."""
+    if len(selectors) == 1:
+        return [directory]
+    places: dict[Any, Path] = {}
+    return [
+        places.setdefault(recording_of(selector), directory / f"{number}-{selector.name}")
+        for number, selector in enumerate(selectors, start=1)
+    ]
 
 
 def last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
@@ -129,19 +113,27 @@ class SelectionStage:
         self.args = args
         self.accelerator = accelerator
         self.dataset = dataset
-        self.selector = make_selector(args)
+        self.chain = Chain(make_selectors(args))
         self.selection_dir = Path(args.output_dir) / "selection"
         self.directory = stage_directory(args)
         self.weights_path = self.directory / "warm_up.safetensors"
-        self.evidence = EvidenceStage(
-            self.selector, self.directory, dataset, args, validation, anchors, proxy, self._train, accelerator
+        selectors = self.chain.selectors
+        places = link_directories(selectors, self.directory)
+        recorded = dict.fromkeys(p for s, p in zip(selectors, places, strict=True) if s.reads_values)
+        own = replace(proxy, is_kept=len(recorded) > 1)
+        self.evidences = [
+            EvidenceStage(selector, place, dataset, args, validation, anchors, own, self._train, accelerator)
+            for selector, place in zip(selectors, places, strict=True)
+        ]
+        self._recordings = [self.evidences[places.index(place)] for place in recorded]
+        # Several trainings are alike; what a run goes on from is the last.
+        self._warm_up = next(
+            (one for one in reversed(self._recordings) if is_trained_on_all(one.selector, args)), None
         )
         fingerprint = stamped_fingerprint(dataset)
+        chosen_by = [_describe(selector) for selector in selectors]
         self._settings = {
-            "selector": {
-                "name": self.selector.name,
-                **{f.name: getattr(self.selector, f.name) for f in fields(self.selector)},
-            },
+            **({"selector": chosen_by[0]} if len(selectors) == 1 else {"chain": chosen_by}),
             "strata_column": args.selection_strata_column,
             "num_checkpoints": args.selection_num_checkpoints,
             "mode": args.selection_mode,
@@ -155,9 +147,10 @@ class SelectionStage:
             "gradients": {name: getattr(args, f"selection_{name}") for name in GRADIENT_OPTIONS},
             "versions": versions(),
         }
-        if metric_of(self.selector) == "embeddings":
+        metrics = [metric_of(selector) for selector in selectors]
+        if "embeddings" in metrics:
             self._settings["embedder"] = args.selection_embedder
-        elif metric_of(self.selector) == "valuation":
+        if "valuation" in metrics:
             self._settings["valuation"] = args.valuation.describe()
 
     def run(self) -> Selection:
@@ -167,35 +160,40 @@ class SelectionStage:
             ValueError: ``output_dir`` holds a stage of other settings, or there are fewer rows than the budget.
         """
         if not is_streaming(self.dataset):
-            self.selector.check(len(self.dataset))  # now, not after the proxy has been trained
+            self._check(len(self.dataset))  # now, not after the proxy has been trained
             self._strata()
         # Decided by one process: the others might look when it has gone on already.
         todo = decide_once(self.accelerator, self._take_up, "Taking up the selection stage")
         if todo == LOAD:
             logger.info(f"Taking the Selection made before, in {self.selection_dir}.")
             return select_once(self.accelerator, lambda: Selection.load(self.selection_dir))
-        if todo == RECORD:
+        for number in todo.removeprefix(RECORD):
             with preserved_rng(self.accelerator.device):
-                self._record()
+                self._record(self._recordings[number])
         return select_once(self.accelerator, self._select)
 
+    def _check(self, num_rows: int) -> None:
+        """Refuse hyperparameters that do not fit each other or the number of rows."""
+        if len(self.evidences) == 1:
+            self.evidences[0].selector.check(num_rows)
+        else:
+            self.chain.check(num_rows)
+
     def _take_up(self) -> bytes:
-        """Mark ``output_dir`` as this stage's, or refuse it, and say what is left to do."""
+        """Mark ``output_dir`` as this stage's, or refuse it, and say what is left to do: numbers of recordings."""
         self._claim()
         if (self.selection_dir / "manifest.json").exists():
             return LOAD
-        if not self.selector.reads_values:
-            return SELECT
-        evidence = self.evidence
-        if self.args.selection_continue and evidence.is_recorded and not self.weights_path.exists():
+        warm_up = self._warm_up
+        if self.args.selection_continue and warm_up and warm_up.is_recorded and not self.weights_path.exists():
             # Killed before it saved the weights that go with the Trace: both anew. The weight checkpoints first, as
             # they cannot be taken up without a Trace.
-            for folder in (evidence.proxy_dir, evidence.evidence_dir, evidence.trace_dir):
+            for folder in (warm_up.proxy_dir, warm_up.evidence_dir, warm_up.trace_dir):
                 shutil.rmtree(folder, ignore_errors=True)
-        if evidence.is_made:
-            shutil.rmtree(evidence.proxy_dir, ignore_errors=True)
-            return SELECT
-        return RECORD
+        for evidence in self._recordings:
+            if evidence.is_made:
+                shutil.rmtree(evidence.proxy_dir, ignore_errors=True)
+        return RECORD + bytes(number for number, one in enumerate(self._recordings) if not one.is_made)
 
     def _claim(self) -> None:
         marker, problem = self.directory / "stage.json", None
@@ -223,26 +221,29 @@ class SelectionStage:
         made = (path for path in self.directory.rglob("*") if path.is_file() and path != marker)
         return self.selection_dir.exists() or next(made, None) is not None
 
-    def _record(self) -> None:
-        trainer = self.evidence.make()
+    def _record(self, evidence: EvidenceStage) -> None:
+        trainer = evidence.make()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            if self.args.selection_continue and trainer is not None:
+            if self.args.selection_continue and trainer is not None and evidence is self._warm_up:
                 save_trainable(trainer.model, self.weights_path)
-            shutil.rmtree(self.evidence.proxy_dir, ignore_errors=True)
+            shutil.rmtree(evidence.proxy_dir, ignore_errors=True)
         del trainer
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def _train(self, trainer: SFTTrainer) -> None:
-        trainer.train(resume_from_checkpoint=last_checkpoint(self.evidence.proxy_dir))
+        trainer.train(resume_from_checkpoint=last_checkpoint(trainer.args.output_dir))
 
     def _select(self) -> Selection:
-        evidence = self.evidence.load() if self.selector.reads_values else rows(self.dataset)
+        read = [one.load() if one.selector.reads_values else rows(self.dataset) for one in self.evidences]
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
-            selection = self.selector.select(evidence, strata=self._strata())
+            if len(read) == 1:
+                selection = self.evidences[0].selector.select(read[0], strata=self._strata())
+            else:
+                selection = self.chain.select(read, strata=self._strata())
         for notice in notices:
             logger.warning(str(notice.message))
         selection.save(self.selection_dir)
@@ -251,3 +252,9 @@ class SelectionStage:
     def _strata(self) -> Strata | None:
         column = self.args.selection_strata_column
         return None if column is None else strata(self.dataset, column)
+
+
+def _describe(selector: Selector) -> dict[str, Any]:
+    """A selector's name, package and hyperparameters."""
+    options = {item.name: getattr(selector, item.name) for item in fields(selector)}
+    return {"name": selector.name, **package_note(type(selector)), **options}

@@ -47,6 +47,7 @@ class StageProxy:
         peft_config: of the proxy's adapter.
         target_peft_config: that the target's adapter was made by; None where it has none, or came with one.
         formatting_func: as in SFTTrainer.
+        is_kept: whether a proxy that is an object is to stay as it is, as it is trained more than once.
     """
 
     args: SelectingSFTConfig
@@ -56,6 +57,7 @@ class StageProxy:
     peft_config: PeftConfig | None
     target_peft_config: PeftConfig | None
     formatting_func: Callable[[dict[str, Any]], str] | None
+    is_kept: bool = False
 
     def describe(self) -> dict[str, Any]:
         """What it is, as far as JSON can say, so that a stage of another proxy is not taken for this one."""
@@ -74,7 +76,9 @@ class StageProxy:
 
     def make_trainer(self, output_dir: str, dataset: Any) -> SFTTrainer:
         """A trainer on all rows, whose checkpoints go to ``output_dir``."""
-        model = warm_up_copy(self.target) if self.proxy is None else self.proxy
+        model = self.target if self.proxy is None else self.proxy
+        if not isinstance(model, str) and (self.proxy is None or self.is_kept):
+            model = warm_up_copy(model)
         options: dict[str, Any] = {} if self.proxy is None else {"peft_config": self.peft_config}
         return make_proxy_trainer(
             proxy_args(self.args, output_dir),

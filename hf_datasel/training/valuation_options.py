@@ -33,6 +33,7 @@ class ValuationOptions:
         num_evaluations: fine-tunes at most. Without, "regression" takes three for each cluster and ten more.
         estimator_options: more of the estimator's options by name, a mapping or JSON; ``stop_when_stable`` is a
             mapping of those of `StopWhenStable`.
+        in_run_score: of "in_run": "dot", the inner products of gradients (the method), or "cosine".
         utility_metric: of a fine-tuned model on the dev rows: see `FineTuneUtility`.
         utility_objective: what becomes of the metrics of groups of dev rows, where there are groups.
         coalitions_at_once: adapters that a process trains together, a number or "auto".
@@ -54,6 +55,9 @@ class ValuationOptions:
     estimator_options: dict[str, Any] | str | None = field(
         default=None,
         metadata={"help": "JSON of more options of the estimator, as max_share, group_size or stop_when_stable."},
+    )
+    in_run_score: Literal["dot", "cosine"] = _option(
+        "dot", "In_run: inner products of gradients, as published, or their cosines."
     )
     utility_metric: str = _option(
         "log_likelihood", "Of a fine-tuned model: log_likelihood, loss, exact_match, or a metric of evaluate."
@@ -93,6 +97,8 @@ class ValuationOptions:
             given = [name for name in ("num_evaluations", "estimator_options") if getattr(self, name) is not None]
             if given:
                 raise ValueError(f"{given[0]} is of fine-tunes, and the estimator 'in_run' does none: leave it out.")
+            if self.in_run_score not in ("dot", "cosine"):
+                raise ValueError(f"in_run_score={self.in_run_score!r} must be one of 'dot', 'cosine'.")
             return
         assert self.at_once
         self.make_estimator(self.clusters_of(num_rows))

@@ -87,7 +87,7 @@ def embed_as_named(
 
 def value_by_games(
     dataset: Dataset,
-    dev_dataset: Dataset,
+    validation_dataset: Dataset,
     options: ValuationOptions,
     learner: Learner,
     *,
@@ -100,34 +100,31 @@ def value_by_games(
 
     Args:
         dataset: with example ids. Rows without a label to learn are in no cluster.
-        dev_dataset: what the fine-tuned models are measured on.
+        validation_dataset: what the fine-tuned models are measured on.
         options: how.
         learner: what is fine-tuned.
         embeddings: of the dataset; asked for once the learner is known to work.
         ledger_dir: of the coalitions' values.
-        groups: a column of ``dev_dataset``.
+        groups: a column of ``validation_dataset``.
         seed: of the clustering and of the coalitions.
 
     Raises:
         ValueError: as `FineTuneUtility` and the estimator do.
     """
-    try:
-        utility = FineTuneUtility(
-            learner.model,
-            args=learner.args,
-            train_dataset=dataset,
-            dev_dataset=dev_dataset,
-            ledger_dir=ledger_dir,
-            processing_class=learner.processing_class,
-            peft_config=learner.peft_config,
-            metric=options.utility_metric,
-            groups=groups,
-            objective=options.utility_objective,
-            formatting_func=learner.formatting_func,
-            coalitions_at_once=options.at_once,
-        )
-    except ValueError as error:  # what it calls dev_dataset was given by another name
-        raise ValueError(str(error).replace("dev_dataset", "validation_dataset")) from error
+    utility = FineTuneUtility(
+        learner.model,
+        args=learner.args,
+        train_dataset=dataset,
+        validation_dataset=validation_dataset,
+        ledger_dir=ledger_dir,
+        processing_class=learner.processing_class,
+        peft_config=learner.peft_config,
+        metric=options.utility_metric,
+        groups=groups,
+        objective=options.utility_objective,
+        formatting_func=learner.formatting_func,
+        coalitions_at_once=options.at_once,
+    )
     embedded = embeddings()
     learnable = np.isin(embedded.ids, utility.learnable_ids)
     rows = Embeddings(embedded.ids[learnable], embedded.vectors[learnable], embedded.embedder, embedded.fingerprint)
@@ -141,7 +138,7 @@ def value_in_run(
 ) -> Valuation:
     """Values of the rows from a recorded training, or of clusters where there is a number of them."""
     clusters = None if options.num_clusters is None else make_clusters(embeddings(), options, seed)
-    return Valuation.from_trace(trace, clusters)
+    return Valuation.from_trace(trace, clusters, score=options.in_run_score)
 
 
 def make_clusters(embeddings: Embeddings, options: ValuationOptions, seed: int) -> Clusters:

@@ -1,6 +1,6 @@
-"""Render the README's tables from the committed JSON: `make results`, or `python -m recipes.benchmarks.render`.
+"""Render the documents' tables from the committed JSON: `make results`, or `python -m recipes.benchmarks.render`.
 
-A section of the README stands between `<!-- results:NAME:start -->` and `<!-- results:NAME:end -->`. What is between
+A section of a document stands between `<!-- results:NAME:start -->` and `<!-- results:NAME:end -->`. What is between
 them is this script's; a result that has not been committed leaves its section empty.
 """
 
@@ -19,7 +19,6 @@ from recipes.benchmarks.clues_noise.tables import tables as clues_noise_tables
 from recipes.benchmarks.shed.tables import tables as shed_tables
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 TREE = ("hf_datasel", "recipes")
 
 
@@ -186,31 +185,34 @@ def tree() -> str:
     return "```text\n" + "".join(f"{name:<{width}}  {summary}\n" for name, summary in lines) + "```"
 
 
-SECTIONS: dict[str, Callable[[], str]] = {
-    "quickstart": quickstart,
-    "s2l/math_mixture": math_mixture,
-    "clues_noise": clues_noise,
-    "shed": shed,
-    "benchmarks": benchmarks,
-    "tree": tree,
+SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {
+        "quickstart": quickstart,
+        "s2l/math_mixture": math_mixture,
+        "clues_noise": clues_noise,
+        "shed": shed,
+        "benchmarks": benchmarks,
+    },
+    "CONTRIBUTING.md": {"tree": tree},
 }
 
 
-def render(readme: str) -> str:
-    """The README with every section filled in.
+def render(document: str) -> str:
+    """The document of that name with every section filled in.
 
     Raises:
-        ValueError: A section of `SECTIONS` has no pair of markers in the README.
+        ValueError: A section of `SECTIONS` has no pair of markers in it.
     """
-    for name, section in SECTIONS.items():
+    written = (ROOT / document).read_text()
+    for name, section in SECTIONS[document].items():
         start, end = f"<!-- results:{name}:start -->", f"<!-- results:{name}:end -->"
         pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
-        if len(pattern.findall(readme)) != 1:
-            raise ValueError(f"README.md needs one pair of markers {start} ... {end}")
+        if len(pattern.findall(written)) != 1:
+            raise ValueError(f"{document} needs one pair of markers {start} ... {end}")
         text = section()
         filled = f"{start}\n{text}\n{end}" if text else f"{start}\n{end}"
-        readme = pattern.sub(lambda _, filled=filled: filled, readme)
-    return readme
+        written = pattern.sub(lambda _, filled=filled: filled, written)
+    return written
 
 
 def _read(path: str) -> dict[str, Any] | None:
@@ -219,5 +221,6 @@ def _read(path: str) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    README.write_text(render(README.read_text()))
-    print(f"rendered {', '.join(SECTIONS)} into {README.name}")
+    for document, sections in SECTIONS.items():
+        (ROOT / document).write_text(render(document))
+        print(f"rendered {', '.join(sections)} into {document}")

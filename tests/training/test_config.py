@@ -10,7 +10,7 @@ import pytest
 from trl import TrlParser
 
 from hf_datasel import CLUESSelector, S2LSelector, SelectingSFTConfig
-from hf_datasel.training.stage import make_selector
+from hf_datasel.training.links import make_selector
 from tests.training.selecting import config
 
 YAML = """\
@@ -98,7 +98,7 @@ def test_selectors(tmp_path: Path, options: dict[str, Any], selector: Any) -> No
         ),
         ({"selection_options": [1]}, r"selection_options: \[1\] is no"),
         ({"selection_options": "plenty"}, "plenty"),
-        ({"selection_method": "cleus"}, r"selection_method='cleus' is not known; choose one of \['clues'"),
+        ({"selection_method": "cleus"}, r"selection_method='cleus' is not known; choose one of \['bm25', 'clues'"),
         (
             {"selection_method": "random", "selection_threshold": "mean"},
             "cuts scores, which selection_method='random'",

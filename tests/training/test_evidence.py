@@ -30,12 +30,18 @@ FUSED = {"selection_score": "fused", "selection_seed": 7}
 
 def test_every_method_names_the_metric_it_reads() -> None:
     assert {name: metric_of(selector(budget=1)) for name, selector in SELECTORS.items()} == {
+        "bm25": "bm25",
         "clues": "influence",
         "datainf": "datainf",
         "dataset_quantization": "embeddings",
         "dsir": "dsir",
+        "facility_location": "embeddings",
         "full": "none",
+        "high_learnability": "loss",
         "ifd": "ifd",
+        "least_confidence": "loss",
+        "longest": "length",
+        "middle_perplexity": "loss",
         "oracle": "clean",
         "perplexity": "loss",
         "random": "none",
@@ -101,7 +107,7 @@ def test_options_reach_the_callback(tmp_path: Path, options: dict[str, Any], wan
         )
     )  # fmt: skip
     trainer.train()
-    require_equal(Trace.load(tmp_path / "stage" / "selection_stage" / "trace"), Trace.load(tmp_path / "trace"))
+    require_equal(Trace.load(tmp_path / "stage" / "_selection_stage" / "trace"), Trace.load(tmp_path / "trace"))
 
 
 def require_equal(found: Trace, wanted: Trace) -> None:
@@ -253,11 +259,11 @@ def test_overwriting_records_anew(tmp_path: Path) -> None:
     clues(tmp_path, selection_num_checkpoints=2)._get_selection(None)
     trainer = clues(tmp_path, selection_score="cosine", selection_overwrite=True)
     trainer._get_selection(None)
-    assert "cosine" in Trace.load(tmp_path / "selection_stage" / "trace").companions
+    assert "cosine" in Trace.load(tmp_path / "_selection_stage" / "trace").companions
 
 
 def test_a_finished_stage_is_taken_up(stage_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trace = Trace.load(stage_dir / "selection_stage" / "trace")
+    trace = Trace.load(stage_dir / "_selection_stage" / "trace")
     trainer = clues(stage_dir)
     monkeypatch.setattr(StageProxy, "make_trainer", None)  # nothing is to be trained
     assert trainer._get_selection(None).fingerprint == trace.fingerprint

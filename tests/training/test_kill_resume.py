@@ -17,15 +17,15 @@ COMPARED = {
     "in_run": ["trace", "final/model.safetensors"],
     "select": [
         "selection",
-        "selection_stage",
+        "_selection_stage",
         "checkpoint-8/selection",
         "final/model.safetensors",
     ],
-    "warm_up": ["selection", "selection_stage", "final/model.safetensors"],
-    "clues": ["selection", "selection_stage", "final/adapter_model.safetensors"],
-    "clues_in_run": ["selection", "selection_stage", "final/adapter_model.safetensors"],
-    "shed": ["selection", "selection_stage/embeddings", "selection_stage/valuation", "final/model.safetensors"],
-    "online": ["selection", "selection_stage", "final/model.safetensors"],
+    "warm_up": ["selection", "_selection_stage", "final/model.safetensors"],
+    "clues": ["selection", "_selection_stage", "final/adapter_model.safetensors"],
+    "clues_in_run": ["selection", "_selection_stage", "final/adapter_model.safetensors"],
+    "shed": ["selection", "_selection_stage/embeddings", "_selection_stage/valuation", "final/model.safetensors"],
+    "online": ["selection", "_selection_stage", "final/model.safetensors"],
 }
 
 
@@ -60,13 +60,13 @@ def require_worth_comparing(folder: Path, group: str, whole: dict[str, bytes]) -
         trace.require_measured()
         assert not (folder / "trace.records").exists()
     elif group == "clues_in_run":
-        assert Trace.load(folder / "selection_stage" / "trace").steps.tolist() == [6, 12]
+        assert Trace.load(folder / "_selection_stage" / "trace").steps.tolist() == [6, 12]
     elif group not in ("online", "shed"):
-        assert Trace.load(folder / "selection_stage" / "trace").num_checkpoints == 4
-        assert not (folder / "selection_stage" / "proxy").exists()
+        assert Trace.load(folder / "_selection_stage" / "trace").num_checkpoints == 4
+        assert not (folder / "_selection_stage" / "proxy").exists()
     if group == "select":
-        again = Trace.load(folder / "selection_stage" / "target_trace", partial=True)
+        again = Trace.load(folder / "_selection_stage" / "target_trace", partial=True)
         assert again.steps.tolist() == [3, 6]
         assert whole["selection/kept.npy"] != whole["checkpoint-8/selection/kept.npy"]
     if group in ("warm_up", "clues_in_run"):
-        assert "selection_stage/warm_up.safetensors" in whole
+        assert "_selection_stage/warm_up.safetensors" in whole

@@ -125,7 +125,7 @@ def test_after_a_selection_by_clues(tmp_path: Path) -> None:
     )  # fmt: skip
     watcher = Watcher(trainer, score=False)
     trainer.train()
-    trace = Trace.load(tmp_path / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "_selection_stage" / "trace")
     assert trainer.selection.ids.tolist() == CLUESSelector(threshold="mean").select(trace).ids.tolist()
     chosen = oracle.examples_of(trainer.selection.apply(make_dataset()), word_tokenizer())
     seen = {row for step in watcher.steps for offered, _ in step for row in offered}

@@ -27,6 +27,16 @@ def test_steps_epochs_and_fractions() -> None:
     assert CheckpointSchedule(checkpoint_fractions=[1.0, 0.25]).steps(10, 5) == [3, 10]
 
 
+def test_before_training_is_a_step_that_may_be_listed_where_it_is_recorded() -> None:
+    assert CheckpointSchedule(checkpoint_steps=[9, 0]).steps(13, 5, earliest=0) == [0, 9]
+    assert CheckpointSchedule(checkpoint_fractions=[0, 0.01, 1.0]).steps(10, 5, earliest=0) == [0, 1, 10]
+    assert CheckpointSchedule(checkpoint_steps=4).steps(13, 5, earliest=0) == [4, 8, 12]
+    with pytest.raises(ValueError, match=r"gives step 12, but training has steps 0 to 10"):
+        CheckpointSchedule(checkpoint_steps=[0, 12]).steps(10, 5, earliest=0)
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        CheckpointSchedule(checkpoint_fractions=[0, -0.1]).steps(10, 5, earliest=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -41,6 +51,7 @@ def test_steps_epochs_and_fractions() -> None:
         ({"checkpoint_epochs": 0.0}, r"checkpoint_epochs=0\.0"),
         ({"checkpoint_epochs": float("nan")}, "checkpoint_epochs=nan"),
         ({"checkpoint_fractions": [0.5, 1.5]}, r"checkpoint_fractions=\[0\.5, 1\.5\]"),
+        ({"checkpoint_fractions": [0.0, 1.0]}, r"checkpoint_fractions=\[0\.0, 1\.0\]"),
         ({"checkpoint_fractions": []}, "checkpoint_fractions gives no point"),
     ],
 )

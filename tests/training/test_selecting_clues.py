@@ -46,7 +46,7 @@ def test_it_warms_up_selects_and_trains_from_the_initial_weights(
     trainer = clues(tmp_path / "ours", peft_config=lora() if adapted else None, **options)
     start = weights(trainer).clone()
     trainer.train()
-    trace = Trace.load(tmp_path / "ours" / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "ours" / "_selection_stage" / "trace")
     wanted = CLUESSelector(budget=0.5, **selector).select(trace)
     assert trainer.selection.ids.tolist() == wanted.ids.tolist()
     assert len(wanted) == 12
@@ -55,7 +55,7 @@ def test_it_warms_up_selects_and_trains_from_the_initial_weights(
     reference = plain(tmp_path / "theirs", wanted.apply(make_dataset()), lora() if adapted else None, **of_training)
     assert torch.equal(weights(trainer), weights(reference))
     assert not torch.equal(weights(trainer), start)
-    assert not (tmp_path / "ours" / "selection_stage" / "proxy").exists()
+    assert not (tmp_path / "ours" / "_selection_stage" / "proxy").exists()
 
 
 @pytest.mark.parametrize("adapted", [False, True])
@@ -75,7 +75,7 @@ def test_going_on_from_the_warm_up(tmp_path: Path, adapted: bool) -> None:
 def test_a_proxy_scores_in_the_models_place(tmp_path: Path) -> None:
     trainer = clues(tmp_path, proxy=tiny_model(seed=3), proxy_peft_config=lora(), proxy_training_args={"max_steps": 3})
     trainer.train()
-    trace = Trace.load(tmp_path / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "_selection_stage" / "trace")
     assert trace.steps.tolist() == [1, 2, 3]
     assert trace.info["num_parameters_scored"] == sum(
         parameter.numel() for name, parameter in trainer._proxy.named_parameters() if "lora" in name
@@ -91,7 +91,7 @@ def test_thresholds(tmp_path: Path, threshold: str | None) -> None:
     trainer.train()
     rule: Any = float(threshold) if threshold == "0.002" else threshold
     selector = CLUESSelector(threshold=rule, alpha=0.3)
-    trace = Trace.load(tmp_path / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "_selection_stage" / "trace")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are few anchors
         assert trainer.selection.ids.tolist() == selector.select(trace).ids.tolist()
@@ -107,7 +107,7 @@ def test_a_threshold_that_keeps_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"would keep no example: none scores at or above the threshold 1e\+09"):
         trainer.train()
     assert not (tmp_path / "selection").exists()
-    assert Trace.load(tmp_path / "selection_stage" / "trace").num_examples == 24
+    assert Trace.load(tmp_path / "_selection_stage" / "trace").num_examples == 24
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_baselines(tmp_path: Path, method: str, metric: str, options: dict[str, 
     options = {"selection_method": method, "selection_budget": 6, "selection_continue": goes_on, **options}
     trainer = selecting(tmp_path / "ours", **options)
     trainer.train()
-    trace = Trace.load(tmp_path / "ours" / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "ours" / "_selection_stage" / "trace")
     assert trace.metric == metric
     assert trace.steps[-1] == 12
     own = {"cherry": True} if method == "ifd" else {}
@@ -144,7 +144,7 @@ def test_a_selection_that_was_saved_needs_no_trusted_rows(tmp_path: Path) -> Non
     again = selecting(tmp_path / "two", selection_method="clues", selection_path=str(tmp_path / "one" / "selection"))
     again.train()
     assert torch.equal(weights(again), weights(first))
-    assert not (tmp_path / "two" / "selection_stage").exists()
+    assert not (tmp_path / "two" / "_selection_stage").exists()
 
 
 def test_the_card_cites_the_method(tmp_path: Path) -> None:

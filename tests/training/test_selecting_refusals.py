@@ -19,6 +19,7 @@ from tests.training.tiny import make_dataset, sft_args, tiny_model, word_tokeniz
         ({"selection_method": "magic"}, ValueError, r"selection_method='magic'.*'s2l', 'shed'\]"),
         ({"selection_every": 0}, ValueError, "selection_every=0"),
         ({"selection_every": 1, "packing": True}, ValueError, "selection_every.*packing=True"),
+        ({"selection_every": 1, "selection_curriculum": "confidence"}, ValueError, "draws the rows of its selections"),
         ({"selection_every": 1, "train_sampling_strategy": "group_by_length"}, ValueError, "group_by_length"),
         ({"selection_continue": True, "proxy_model": "x/y"}, ValueError, "selection_continue=True.*'x/y'"),
     ],

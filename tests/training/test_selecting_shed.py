@@ -39,7 +39,7 @@ def by_hand(folder: Path, estimator: Any, embedder: Any = None, model: Any = Non
     """What the stage is to come to."""
     v = FineTuneUtility(
         tiny_model() if model is None else model, args=sft_args(folder, num_train_epochs=1),
-        train_dataset=make_dataset(), dev_dataset=validation_rows(), ledger_dir=folder / "ledger",
+        train_dataset=make_dataset(), validation_dataset=validation_rows(), ledger_dir=folder / "ledger",
         processing_class=word_tokenizer(), **utility,
     )  # fmt: skip
     embeddings = embed(make_dataset(), BagEmbedder() if embedder is None else embedder)
@@ -77,7 +77,7 @@ def test_it_selects_by_fine_tunes_on_clusters(tmp_path: Path, case: str) -> None
     before = weights(trainer).clone()
     selection = trainer._get_selection(None)
     assert torch.equal(weights(trainer), before)
-    found = Valuation.load(tmp_path / "ours" / "selection_stage" / "valuation")
+    found = Valuation.load(tmp_path / "ours" / "_selection_stage" / "valuation")
     np.testing.assert_allclose(found.values, wanted.values, rtol=0, atol=tolerance)
     np.testing.assert_array_equal(found.clusters, wanted.clusters)
     assert len(set(found.values.tolist())) == 3
@@ -98,7 +98,7 @@ def test_it_trains_on_what_it_selected_and_cites_the_paper(tmp_path: Path) -> No
     )  # fmt: skip
     reference.train()
     assert torch.equal(weights(trainer), weights(reference))
-    wanted = {"budget": 0.5, "seed": 5, "sampling": "qwcs", "weighting": "raw", "sharpness": 2.0}
+    wanted = {"budget": 0.5, "seed": 5, "sampling": "qwcs", "weighting": "raw", "sharpness": 2.0, "best_share": 0.5}
     assert trainer.selection.provenance[-1]["config"] == wanted
     assert "SHED: Shapley-Based" in (tmp_path / "ours" / "README.md").read_text()
 
@@ -107,7 +107,7 @@ def test_it_trains_on_what_it_selected_and_cites_the_paper(tmp_path: Path) -> No
 def test_values_of_one_training(tmp_path: Path, num_clusters: int | None) -> None:
     trainer = shed(tmp_path, selection_estimator="in_run", selection_num_clusters=num_clusters)
     selection = trainer._get_selection(None)
-    stage = tmp_path / "selection_stage"
+    stage = tmp_path / "_selection_stage"
     trace = Trace.load(stage / "trace")
     assert trace.mode == "in_run"
     clusters = None
@@ -122,6 +122,21 @@ def test_values_of_one_training(tmp_path: Path, num_clusters: int | None) -> Non
     assert (stage / "embeddings").exists() == (num_clusters is not None)
     assert not (stage / "ledger").exists()
     assert not (stage / "proxy").exists()
+
+
+def test_rows_drawn_from_the_better_part_by_cosines(tmp_path: Path) -> None:
+    options = {"selection_in_run_score": "cosine", "selection_sampling": "uniform", "selection_best_share": 0.75}
+    options |= {"selection_num_clusters": None, "selection_estimator": "in_run"}
+    trainer = shed(tmp_path, selection_budget=0.25, **options)
+    selection = trainer._get_selection(None)
+    trace = Trace.load(tmp_path / "_selection_stage" / "trace")
+    by_cosine = Valuation.from_trace(trace, score="cosine")
+    assert not np.array_equal(by_cosine.values, Valuation.from_trace(trace).values)
+    wanted = SHEDSelector(budget=0.25, sampling="uniform", best_share=0.75, seed=5).select(by_cosine)
+    assert selection.ids.tolist() == wanted.ids.tolist()
+    assert selection.provenance[-1]["evidence"]["score"] == "cosine"
+    with pytest.raises(ValueError, match="in_run_score='angle' must be one of 'dot', 'cosine'"):
+        shed(tmp_path / "odd", selection_estimator="in_run", selection_in_run_score="angle")
 
 
 @pytest.mark.parametrize("at", ["in a fine-tune", "before the embeddings is kept", "before the valuation is kept"])
@@ -159,7 +174,7 @@ def test_a_run_that_stopped_embeds_and_fine_tunes_nothing_twice(
     assert again.ids.tolist() == whole.ids.tolist()
     assert len(trained) == len(set(trained)) == 8
     assert len(embedded) == 1
-    stages = [tmp_path / name / "selection_stage" / "valuation" / "values.npy" for name in ("whole", "killed")]
+    stages = [tmp_path / name / "_selection_stage" / "valuation" / "values.npy" for name in ("whole", "killed")]
     assert stages[0].read_bytes() == stages[1].read_bytes()
 
 
@@ -180,7 +195,7 @@ def test_baselines(tmp_path: Path) -> None:
     found = selecting(
         tmp_path / "dq", selection_method="dataset_quantization", **options
     )._get_selection(None)  # fmt: skip
-    embeddings = Embeddings.load(tmp_path / "dq" / "selection_stage" / "embeddings")
+    embeddings = Embeddings.load(tmp_path / "dq" / "_selection_stage" / "embeddings")
     assert found.ids.tolist() == DatasetQuantizationSelector(budget=6, num_bins=4).select(embeddings).ids.tolist()
     everything = selecting(tmp_path / "full", selection_method="full", selection_budget=None)
     everything.train()
@@ -211,5 +226,5 @@ def test_the_text_of_a_row_is_where_the_trainer_finds_it(tmp_path: Path) -> None
     assert valuing.text_of(renamed, "text", str.upper) is str.upper
     options = {"selection_embedder": "bag", "dataset_text_field": "body", "selection_budget": 6}
     selecting(tmp_path, dataset=renamed, selection_method="dataset_quantization", **options)._get_selection(None)
-    found = Embeddings.load(tmp_path / "selection_stage" / "embeddings")
+    found = Embeddings.load(tmp_path / "_selection_stage" / "embeddings")
     np.testing.assert_array_equal(found.vectors, embed(text, BagEmbedder()).vectors)

@@ -111,7 +111,7 @@ def test_a_stage_that_is_refused_leaves_no_selection(
     with pytest.raises(error, match=match):
         shed(tmp_path, **options)._get_selection(None)
     assert not (tmp_path / "selection").exists()
-    assert not (tmp_path / "selection_stage" / "valuation").exists()
+    assert not (tmp_path / "_selection_stage" / "valuation").exists()
 
 
 def test_a_stage_of_other_options_is_refused(tmp_path: Path) -> None:

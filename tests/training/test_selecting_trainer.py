@@ -39,7 +39,7 @@ def test_it_trains_as_sft_trainer_does_on_the_curated_set(tmp_path: Path, option
     assert torch.equal(weights(trainer), weights(reference))
     saved = Selection.load(tmp_path / "ours" / "selection")
     np.testing.assert_array_equal(saved.ids, trainer.selection.ids)
-    trace = Trace.load(tmp_path / "ours" / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "ours" / "_selection_stage" / "trace")
     np.testing.assert_array_equal(S2LSelector(budget=0.5, num_clusters=4).select(trace).ids, saved.ids)
 
 
@@ -138,7 +138,7 @@ def test_selecting_again_keeps_the_length_and_changes_the_rows(tmp_path: Path) -
     assert [len(epoch) for epoch in seen] == [12, 12, 12]
     assert sorted(seen[2]) == trainer.selection.ids.tolist()
     assert trainer.selection.provenance[-1]["reselected_at_epoch"] == 2
-    assert Trace.load(tmp_path / "selection_stage" / "target_trace", partial=True).steps.tolist() == [3, 6]
+    assert Trace.load(tmp_path / "_selection_stage" / "target_trace", partial=True).steps.tolist() == [3, 6]
 
 
 def test_models_by_path_and_adapters(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_models_by_path_and_adapters(tmp_path: Path) -> None:
         proxy_peft_config=adapter, processing_class=None, proxy_training_args={"num_train_epochs": 3},
     )  # fmt: skip
     trainer.train()
-    trace = Trace.load(tmp_path / "out" / "selection_stage" / "trace")
+    trace = Trace.load(tmp_path / "out" / "_selection_stage" / "trace")
     assert trace.steps.tolist() == [6, 12, 18]
     assert len(trainer.selection) == 12
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "target")
@@ -166,7 +166,7 @@ def test_strata_and_a_given_selection(tmp_path: Path) -> None:
     given = selecting(tmp_path / "two", selection_path=str(tmp_path / "one" / "selection"))
     given.train()
     assert torch.equal(weights(given), weights(trainer))
-    assert not (tmp_path / "two" / "selection_stage").exists()
+    assert not (tmp_path / "two" / "_selection_stage").exists()
     third = selecting(tmp_path / "three", selection=trainer.selection)
     third.train()
     assert torch.equal(weights(third), weights(trainer))
@@ -177,7 +177,7 @@ def test_random_needs_no_proxy(tmp_path: Path) -> None:
     trainer.train()
     wanted = RandomSelector(budget=0.5).select(make_dataset())
     np.testing.assert_array_equal(trainer.selection.ids, wanted.ids)
-    assert not (tmp_path / "selection_stage" / "trace").exists()
+    assert not (tmp_path / "_selection_stage" / "trace").exists()
 
 
 def test_a_dataset_without_ids_and_a_stream(tmp_path: Path) -> None:

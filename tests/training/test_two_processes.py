@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 COMPARED = [
     "probe",
     "probe_uneven",
+    "callbacks",
     "in_run",
     *two_processes.FORMATS,
     "select",
@@ -31,6 +32,8 @@ COMPARED = [
     "shed",
     "online",
     "utility",
+    "push",
+    "curriculum",
     "whole",
 ]
 # Losses lie near 4, where float32 steps by 2**-21. Two processes sum a gradient in another order, which moves weights
@@ -76,6 +79,7 @@ def test_a_probe_of_two_processes_scores_every_example_once(runs: tuple[Path, Pa
         ("probe", 6),
         # 37 rows leave one row to the tenth step; two processes fill it up with three others, a different training.
         ("probe_uneven", 3),
+        ("callbacks", 6),
         ("in_run", 2),
     ],
 )
@@ -91,6 +95,12 @@ def test_the_trace_does_not_depend_on_the_number_of_processes(
     np.testing.assert_allclose(two.values[:, :num_equal], one.values[:, :num_equal], rtol=0, atol=TOLERANCE)
     moved = np.abs(np.diff(two.values, axis=1)).max(axis=0)
     assert (moved > 1000 * TOLERANCE).all(), "training must move the losses, or there is nothing to compare"
+
+
+def test_a_recorder_without_the_trainer_sees_what_one_with_it_sees(runs: tuple[Path, Path]) -> None:
+    for folder in runs:
+        seen, given = (Trace.load(folder / "callbacks" / name).values for name in ("trace", "given"))
+        np.testing.assert_array_equal(seen, given)
 
 
 @pytest.mark.parametrize("name", list(two_processes.FORMATS))
@@ -120,15 +130,25 @@ def test_both_processes_record_and_each_visit_counts_once(runs: tuple[Path, Path
             assert times.sum() == 38, "19 steps of a row on each process: one row comes a second time"
 
 
+def test_processes_share_out_a_curriculum(runs: tuple[Path, Path]) -> None:
+    (one,), (first, second) = (
+        [json.loads(file.read_text()) for file in sorted((folder / "curriculum").glob("rank*.json"))]
+        for folder in runs[::-1]
+    )
+    assert [sorted(mine + yours) for mine, yours in zip(first, second, strict=True)] == [sorted(step) for step in one]
+    losses = [Trace.load(folder / "curriculum" / "_curriculum_trace").values for folder in runs]
+    np.testing.assert_array_equal(*losses)
+
+
 def test_all_processes_train_on_the_selection_of_one(runs: tuple[Path, Path]) -> None:
     two, one = (folder / "select" for folder in runs)
     ranks = [Selection.load(two / name) for name in ("rank0", "rank1", "selection", "checkpoint-8/selection")]
-    from_trace = S2LSelector(budget=16, num_clusters=4).select(Trace.load(two / "selection_stage" / "trace"))
+    from_trace = S2LSelector(budget=16, num_clusters=4).select(Trace.load(two / "_selection_stage" / "trace"))
     for selection in ranks:
         assert selection.ids.tolist() == from_trace.ids.tolist()
         assert selection.clusters.tolist() == from_trace.clusters.tolist()
         assert selection.provenance == ranks[0].provenance
-    assert stable_under_rounding(Trace.load(two / "selection_stage" / "trace"), from_trace)
+    assert stable_under_rounding(Trace.load(two / "_selection_stage" / "trace"), from_trace)
     assert Selection.load(one / "rank0").ids.tolist() == from_trace.ids.tolist()
 
 
@@ -156,7 +176,7 @@ def test_training_is_that_of_an_sft_trainer_on_the_chosen_rows(runs: tuple[Path,
 
 def test_all_processes_train_on_what_clues_chose(runs: tuple[Path, Path]) -> None:
     two, one = (folder / "clues" for folder in runs)
-    traces = [Trace.load(folder / "selection_stage" / "trace") for folder in (two, one)]
+    traces = [Trace.load(folder / "_selection_stage" / "trace") for folder in (two, one)]
     selector = CLUESSelector(budget=16, score="cosine")
     chosen = selector.select(traces[0]).ids.tolist()
     for name in ("rank0", "rank1", "selection", "checkpoint-8/selection"):
@@ -192,7 +212,7 @@ def test_every_process_keeps_the_best_of_its_own_rows(runs: tuple[Path, Path]) -
 
 def test_selecting_again_gives_all_processes_the_same(runs: tuple[Path, Path]) -> None:
     two, one = (folder / "select_again" for folder in runs)
-    trace = Trace.load(two / "selection_stage" / "target_trace", partial=True)
+    trace = Trace.load(two / "_selection_stage" / "target_trace", partial=True)
     ranks = [Selection.load(two / name) for name in ("rank0", "rank1")]
     assert trace.steps.tolist() == [4, 8]
     expected = S2LSelector(budget=16, num_clusters=4, seed=42 + 2).select(trace)
@@ -203,15 +223,26 @@ def test_selecting_again_gives_all_processes_the_same(runs: tuple[Path, Path]) -
 
 def test_processes_share_the_coalitions_and_agree_on_the_values(runs: tuple[Path, Path]) -> None:
     two, one = (folder / "shed" for folder in runs)
-    values = [Valuation.load(folder / "selection_stage" / "valuation").values for folder in (two, one)]
+    values = [Valuation.load(folder / "_selection_stage" / "valuation").values for folder in (two, one)]
     np.testing.assert_array_equal(*values)
     chosen = [
         Selection.load(folder / rank).ids.tolist() for folder, rank in ((two, "rank0"), (two, "rank1"), (one, "rank0"))
     ]
     assert chosen[0] == chosen[1] == chosen[2]
-    done = [len(file.read_bytes().splitlines()) - 1 for file in (two / "selection_stage" / "ledger").iterdir()]
+    done = [len(file.read_bytes().splitlines()) - 1 for file in (two / "_selection_stage" / "ledger").iterdir()]
     assert len(done) == 2
     assert sum(done) == 2**3
+
+
+def test_one_process_pushes_the_dataset_and_all_fail_with_it(runs: tuple[Path, Path]) -> None:
+    (two, one), names = (folder / "push" for folder in runs), ("rank0.json", "rank1.json")
+    first, second = (json.loads((two / name).read_text()) for name in names)
+    curated = "me/model-selected"
+    assert first["asked"] == [curated, "model", "OSError: the Hub is away", curated, "model"]
+    reason = "RuntimeError: Pushing the curated dataset failed on the main process: OSError: the Hub is away"
+    assert second["asked"] == ["model", reason, "model"]
+    assert first["curated"] == second["curated"] == curated
+    assert json.loads((one / "rank0.json").read_text()) == first
 
 
 def test_a_killed_process_takes_no_record_with_it(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from transformers import Trainer
 from hf_datasel.functional.answer_fit import instruction_following_difficulty, pairing
 from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.training.probe import Probe
+from hf_datasel.training.progress import watched
 
 NUM_QUESTIONS = 4  # other questions that pairing asks, where nothing else is said
 MAX_DRAWS = 20
@@ -49,13 +50,13 @@ class AnswerProbes:
         self._alone = probe_of_answers(trainer, examples, tokens_per_batch)
         self._others = []
         if num_questions:
-            asked = [_question(row, number) for number, row in enumerate(questions)]
-            own = asked if questions is examples else [_question(row, number) for number, row in enumerate(examples)]
+            asked = _questions(questions)
+            own = asked if questions is examples else _questions(examples)
             if len({tuple(question) for question in asked}) < 2:
                 raise ValueError("pairing asks other questions, but all rows have the same one: set pairing=0.")
             generator = np.random.default_rng(seed)
             for _ in range(num_questions):
-                drawn = [_draw(asked, question, generator) for question in own]
+                drawn = [_draw(asked, question, generator) for question in watched(own, "Drawing questions")]
                 swapped = examples.map(
                     _asker(asked, drawn, limit), with_indices=True, new_fingerprint=_name(generator)
                 )
@@ -94,6 +95,10 @@ def _answer_alone(row: dict[str, Any], first: int | None) -> dict[str, list[int]
         return {"input_ids": [first, *tokens], "labels": [IGNORE_INDEX, *tokens]}
     tokens = tokens or row["input_ids"][:1]
     return {"input_ids": tokens, "labels": [IGNORE_INDEX, *tokens[1:]]}
+
+
+def _questions(rows: Dataset) -> list[list[int]]:
+    return [_question(row, number) for number, row in enumerate(watched(rows, "Reading questions"))]
 
 
 def _question(row: dict[str, Any], number: int) -> list[int]:

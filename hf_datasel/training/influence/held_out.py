@@ -15,6 +15,7 @@ from hf_datasel.example_ids import read_example_ids
 from hf_datasel.fingerprint import EXAMPLE_ID
 from hf_datasel.functional.losses import IGNORE_INDEX
 from hf_datasel.training.packing import tokenized
+from hf_datasel.training.progress import watched
 
 
 def require_rows(dataset: Any, option: str) -> None:
@@ -120,7 +121,7 @@ def refuse_leaks(examples: Iterable[Mapping[str, Any]], held_out: Mapping[str, D
     }
     if isinstance(examples, Dataset):
         examples = examples.select_columns([EXAMPLE_ID, "input_ids"])
-    for example in examples:
+    for example in watched(examples, "Comparing with held-out rows"):
         found = known.get(_digest(example["input_ids"]))
         if found is not None:
             raise ValueError(

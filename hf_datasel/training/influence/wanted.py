@@ -21,7 +21,7 @@ def require_reader(selector: Any) -> None:
         TypeError: no selector, or one that reads another Trace.
         ValueError: a hyperparameter of the selector that is out of range.
     """
-    if not isinstance(selector, Selector) or "influence" not in getattr(selector, "metrics", ()):
+    if not isinstance(selector, Selector) or "influence" not in selector.metrics:
         kind = selector.__name__ if isinstance(selector, type) else type(selector).__name__
         raise TypeError(
             f"for_selector must be a selector that reads gradients, such as CLUESSelector(), not {kind}: leave it out."

@@ -72,13 +72,15 @@ class CoalitionRows:
         return {"digest": content_digest(self.rows, ids, TOKENS), "num_rows": len(ids)}
 
 
-def prepare_rows(trainer: SFTTrainer, train_dataset: Dataset, dev_dataset: Dataset) -> tuple[CoalitionRows, Dataset]:
+def prepare_rows(
+    trainer: SFTTrainer, train_dataset: Dataset, validation_dataset: Dataset
+) -> tuple[CoalitionRows, Dataset]:
     """Training rows and dev rows, tokenised by a trainer.
 
     Args:
         trainer: built, with the arguments of every coalition.
         train_dataset: with example ids, in a format of TRL's.
-        dev_dataset: in the same format.
+        validation_dataset: in the same format.
 
     Returns:
         The training rows, and the dev rows with ids 0 .. n - 1 in ``example_id``; columns that were there stay.
@@ -88,15 +90,15 @@ def prepare_rows(trainer: SFTTrainer, train_dataset: Dataset, dev_dataset: Datas
         ValueError: bad ids, a dev row without a label, or one that is also a training row; names the row.
     """
     read_example_ids(train_dataset)
-    dev = prepare_held_out(trainer, dev_dataset, "dev_dataset")
-    lost = np.setdiff1d(np.arange(len(dev_dataset)), np.asarray(dev[EXAMPLE_ID]))
+    dev = prepare_held_out(trainer, validation_dataset, "validation_dataset")
+    lost = np.setdiff1d(np.arange(len(validation_dataset)), np.asarray(dev[EXAMPLE_ID]))
     if lost.size:
         raise ValueError(
-            f"Row {lost[0]} of dev_dataset has no label left (one of {lost.size} such rows) within "
+            f"Row {lost[0]} of validation_dataset has no label left (one of {lost.size} such rows) within "
             f"max_length={trainer.args.max_length}, so it has no metric: raise max_length, or leave it out."
         )
     cut = tokenized(trainer, train_dataset)
-    refuse_leaks(cut, {"dev_dataset": dev})
+    refuse_leaks(cut, {"validation_dataset": dev})
     rows = cut
     if trainer.args.packing:  # packing cuts, or splits, by itself
         rows = tokenized(trainer, train_dataset, truncate=False)

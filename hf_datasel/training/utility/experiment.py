@@ -82,7 +82,7 @@ def experiment_key(
         "recipe": {name: value for name, value in recipe.items() if not name.startswith(NOT_THE_RECIPE)},
         "adapter": None if adapter is None else {k: v for k, v in adapter.items() if k not in NOT_THE_ADAPTER},
         "train_dataset": rows.describe(),
-        "dev_dataset": describe_rows(evaluation.dev),
+        "validation_dataset": describe_rows(evaluation.dev),
         "metric": evaluation.metric.describe(),
         **evaluation.groups.describe(),
     }

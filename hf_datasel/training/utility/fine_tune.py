@@ -58,7 +58,8 @@ class FineTuneUtility:
             ids. Nothing is saved, reported, evaluated or pushed. Processes wait for each other's trainings, but not
             longer than ``args.ddp_timeout``.
         train_dataset: with example ids, in a format of TRL's; coalitions are made of its rows.
-        dev_dataset: trusted rows in the same format, none of them in ``train_dataset``; the more, the less noise.
+        validation_dataset: trusted rows in the same format, none of them in ``train_dataset``; the more, the less
+            noise.
         ledger_dir: folder of the ledger, shared by all processes.
         processing_class: tokenizer; the model's own by default.
         peft_config: adapter to train; None to train all weights.
@@ -67,7 +68,7 @@ class FineTuneUtility:
             a name or path for ``evaluate.load``, on generated answers (``EvaluateMetric`` has its options); or a
             function ``(model, rows)`` of the model and the tokenised dev rows, which returns a number or one for each
             row (``FunctionMetric``). High is good in all of them.
-        groups: a column of ``dev_dataset``: the metric is taken in each group by itself.
+        groups: a column of ``validation_dataset``: the metric is taken in each group by itself.
         objective: what becomes of the groups' metrics: their "mean", "worst_group", or a mean by a weight for each.
         formatting_func: as in SFTTrainer.
         coalitions_at_once: adapters that a process trains together on one frozen model; the values are those of one
@@ -92,7 +93,7 @@ class FineTuneUtility:
 
         utility = FineTuneUtility(
             "Qwen/Qwen3-0.6B", args=SFTConfig(num_train_epochs=1), peft_config=LoraConfig(r=8),
-            train_dataset=add_example_ids(train), dev_dataset=dev, ledger_dir="ledger",
+            train_dataset=add_example_ids(train), validation_dataset=dev, ledger_dir="ledger",
         )
         v = utility.game([4, 17, 99])
         v(np.array([[False, False, False], [True, False, True]]))   # of nothing, and of examples 4 and 99
@@ -117,7 +118,7 @@ class FineTuneUtility:
         *,
         args: SFTConfig,
         train_dataset: Dataset,
-        dev_dataset: Dataset,
+        validation_dataset: Dataset,
         ledger_dir: str | os.PathLike[str],
         processing_class: PreTrainedTokenizerBase | None = None,
         peft_config: PeftConfig | None = None,
@@ -130,7 +131,7 @@ class FineTuneUtility:
         tokens_per_batch: int = 8192,
         progress: bool = True,
     ) -> None:
-        _check(train_dataset, dev_dataset, groups, args, coalitions_at_once)
+        _check(train_dataset, validation_dataset, groups, args, coalitions_at_once)
         self.metric = make_metric(metric, tokens_per_batch)
         loaded = load_model(model, args) if isinstance(model, str) else model
         peft_config = copy.deepcopy(peft_config)
@@ -147,7 +148,7 @@ class FineTuneUtility:
 
         with side_trainer(make, args.device) as trainer:
             refuse_unsweepable(trainer, "Coalitions cannot be trained here")
-            rows, dev = prepare_rows(trainer, train_dataset, dev_dataset)
+            rows, dev = prepare_rows(trainer, train_dataset, validation_dataset)
             tokenizer = trainer.processing_class
         del trainer
         free_memory()
@@ -221,14 +222,14 @@ def load_model(name: str, args: SFTConfig) -> PreTrainedModel:
 
 def _check(train: Any, dev: Any, groups: str | None, args: SFTConfig, coalitions_at_once: Any) -> None:
     """Refuse what could not be measured, before anything is loaded."""
-    for name, dataset in (("train_dataset", train), ("dev_dataset", dev)):
+    for name, dataset in (("train_dataset", train), ("validation_dataset", dev)):
         require_one_table(dataset, f"FineTuneUtility({name}=...)")
         if not isinstance(dataset, Dataset):
             raise TypeError(f"{name} must be a datasets.Dataset, not {type(dataset).__name__}.")
         if not len(dataset):
             raise ValueError(f"{name} has no rows.")
     if groups is not None and groups not in dev.column_names:
-        raise ValueError(f"groups={groups!r} is not a column of dev_dataset ({dev.column_names}).")
+        raise ValueError(f"groups={groups!r} is not a column of validation_dataset ({dev.column_names}).")
     path = args.chat_template_path
     if path is not None and not path.endswith((".jinja", ".j2")):
         raise ValueError(

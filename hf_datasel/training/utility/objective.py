@@ -44,7 +44,7 @@ class Groups:
         elif objective not in ("mean", "worst_group"):
             raise ValueError(f"objective={objective!r} must be 'mean', 'worst_group', or a weight for each group.")
         if objective != "mean" and self.labels is None:
-            raise ValueError(f"objective={objective!r} needs groups: name a column of dev_dataset in groups=.")
+            raise ValueError(f"objective={objective!r} needs groups: name a column of validation_dataset in groups=.")
 
     @property
     def names(self) -> list[str]:
@@ -75,7 +75,9 @@ class Groups:
     def _check_weights(self, weights: Mapping[str, float]) -> None:
         odd = sorted(weights.keys() ^ set(self.names))
         if odd and self.labels is not None:
-            problem = "has no weight" if odd[0] in self.names else f"is not in column {self.column!r} of dev_dataset"
+            problem = (
+                "has no weight" if odd[0] in self.names else f"is not in column {self.column!r} of validation_dataset"
+            )
             raise ValueError(f"objective: group {odd[0]!r} {problem}; the groups are {self.names}.")
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(weights.values()):
             raise ValueError(f"objective={dict(weights)}: weights must be numbers from 0 on, not all of them 0.")

@@ -76,7 +76,7 @@ class Lab:
             self.model,
             args=coalition_args(self.setting, self.directory, self.seed),
             train_dataset=self.train_rows,
-            dev_dataset=self.dev_rows,
+            validation_dataset=self.dev_rows,
             ledger_dir=self.directory / ledger,
             processing_class=self.tokenizer,
             peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"),

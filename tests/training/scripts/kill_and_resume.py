@@ -126,7 +126,7 @@ def select(folder: Path, **options: Any) -> None:
         processing_class=word_tokenizer(),
         **{"proxy_model": None if options.get("selection_continue") else tiny_model("llama", seed=1), **extra},
     )
-    trainer.train(resume_from_checkpoint=(folder / "selection_stage").exists())
+    trainer.train(resume_from_checkpoint=(folder / "_selection_stage").exists())
     trainer.save_model(str(folder / "final"))
 
 

@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTTrainer
 
 from hf_datasel import LossTrajectoryCallback, SelectingSFTConfig, SelectingSFTTrainer
 from hf_datasel.training.in_run import RecordLog
+from tests.training.following import follow_a_curriculum
 from tests.training.online_watcher import Watcher
+from tests.training.pushing import push_twice
 from tests.training.scripts.kill_and_resume import kill_at, record
 from tests.training.selecting import anchor_rows, validation_rows
 from tests.training.tiny import base_options, make_dataset, sft_args, tiny_model, word_tokenizer
@@ -63,6 +65,27 @@ def record_probe(folder: Path, world_size: int, num_rows: int) -> None:
     )
     trainer.train()
     save_weights(trainer.model, folder / "weights.safetensors")
+
+
+def record_without_the_trainer(folder: Path, world_size: int) -> None:
+    """A plain Trainer twice: the recorder in its callbacks, and the recorder that is given the trainer."""
+    data = make_dataset(num_rows=EVEN_ROWS)
+    tokens = sft_trainer(folder, EVEN_ROWS, world_size).train_dataset
+    points = {"checkpoint_steps": [3, 6, 9, 10, 15, 20], "tokens_per_batch": 60}
+    args = {**base_options(folder), **shared_batch(world_size)}
+    del args["max_length"]
+
+    def trainer(*callbacks: TrainerCallback) -> Trainer:
+        collator = DataCollatorForSeq2Seq(word_tokenizer(), label_pad_token_id=-100)
+        return Trainer(
+            tiny_model("llama"), TrainingArguments(**args), collator, tokens, callbacks=list(callbacks) or None
+        )
+
+    assert tokens["example_id"] == data["example_id"]
+    trainer(LossTrajectoryCallback(output_dir=folder / "trace", dataset=tokens, **points)).train()
+    given = trainer()
+    given.add_callback(LossTrajectoryCallback(given, folder / "given", **points))
+    given.train()
 
 
 class KeepRecords(TrainerCallback):
@@ -226,6 +249,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     "probe": lambda folder, world: record_probe(folder, world, EVEN_ROWS),
     "probe_uneven": lambda folder, world: record_probe(folder, world, UNEVEN_ROWS),
+    "callbacks": record_without_the_trainer,
     "in_run": lambda folder, world: record_in_run(folder, world, EVEN_ROWS),
     **{name: partial(record_standing_still, **options) for name, options in FORMATS.items()},
     "select": select,
@@ -234,6 +258,8 @@ SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     "shed": select_by_shed,
     "online": select_online,
     "utility": share_coalitions,
+    "push": push_twice,
+    "curriculum": follow_a_curriculum,
     "whole": record_and_resume,
     "killed": partial(record_and_resume, kill=True),
     "fail": fail_on_the_main_process,

@@ -40,7 +40,7 @@ def make_utility(folder: Path, *, model: Any = None, args: dict[str, Any] | None
         args=sft_args(folder / "out", **{"num_train_epochs": 1, **(args or {})}),
         **{
             "train_dataset": train_rows(),
-            "dev_dataset": dev_rows(),
+            "validation_dataset": dev_rows(),
             "ledger_dir": folder / "ledger",
             "processing_class": word_tokenizer(),
             "peft_config": lora(),

@@ -64,7 +64,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids=["lora", "full", "packed"],
 )
 def test_a_value_is_that_of_a_trainer_run_by_hand(tmp_path, peft_config, kind, args):
-    data = {"train_dataset": train_rows(kind), "dev_dataset": dev_rows(kind), "peft_config": peft_config}
+    data = {"train_dataset": train_rows(kind), "validation_dataset": dev_rows(kind), "peft_config": peft_config}
     weights = Weights()
     make_utility(tmp_path / "weights", args=args, metric=weights, **data).game(PLAYERS)(mask(MEMBERS, PLAYERS))
     by_hand = trained_by_hand(tmp_path, MEMBERS, peft_config=peft_config, kind=kind, **args).model
@@ -183,7 +183,7 @@ def test_a_key_sees_all_that_decides_a_value_and_nothing_else(tmp_path):
     key = make_utility(tmp_path).key
     same = [
         {"args": {"logging_steps": 7, "save_strategy": "epoch"}},
-        {"dev_dataset": dev_rows(), "tokens_per_batch": 64},
+        {"validation_dataset": dev_rows(), "tokens_per_batch": 64},
         {"coalitions_at_once": 4, "train_dataset": train_rows().select(range(9, -1, -1))},
     ]
     other = [
@@ -195,9 +195,9 @@ def test_a_key_sees_all_that_decides_a_value_and_nothing_else(tmp_path):
         {"peft_config": None},
         {"metric": "loss"},
         {"groups": "source"},
-        {"dev_dataset": dev_rows(num_rows=4)},
+        {"validation_dataset": dev_rows(num_rows=4)},
         {"train_dataset": train_rows().select(range(9))},
-        {"train_dataset": train_rows("messages"), "dev_dataset": dev_rows("messages")},
+        {"train_dataset": train_rows("messages"), "validation_dataset": dev_rows("messages")},
     ]
     assert {make_utility(tmp_path, **options).key for options in same} == {key}
     keys = [make_utility(tmp_path, **options).key for options in other]

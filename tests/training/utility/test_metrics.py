@@ -123,7 +123,7 @@ def test_a_metric_that_cannot_be_loaded_says_what_would_help(tmp_path):
 
 
 def test_rows_without_a_question_cannot_be_generated_for(tmp_path):
-    data = {"train_dataset": make_dataset("text", 4), "dev_dataset": make_dataset("text", 3, seed=100)}
+    data = {"train_dataset": make_dataset("text", 4), "validation_dataset": make_dataset("text", 3, seed=100)}
 
     def generated(model, rows):
         return float(len(generate_answers(model, word_tokenizer(), rows)))

@@ -48,7 +48,7 @@ def test_without_groups_it_is_the_mean_of_all_rows(values):
     [
         ("median", "objective='median' must be 'mean', 'worst_group', or a weight for each group"),
         ({"a": 1.0}, r"group 'b' has no weight; the groups are \['a', 'b'\]"),
-        ({"a": 1.0, "b": 1.0, "c": 1.0}, "group 'c' is not in column 'topic' of dev_dataset"),
+        ({"a": 1.0, "b": 1.0, "c": 1.0}, "group 'c' is not in column 'topic' of validation_dataset"),
         ({"a": 1.0, "b": -1.0}, "weights must be numbers from 0 on"),
         ({"a": 0.0, "b": 0.0}, "not all of them 0"),
         ({"a": math.nan, "b": 1.0}, "weights must be numbers from 0 on"),
@@ -61,5 +61,5 @@ def test_an_objective_that_does_not_fit_is_refused(objective, words):
 
 @pytest.mark.parametrize("objective", ["worst_group", {"a": 1.0}])
 def test_an_objective_over_groups_needs_groups(objective):
-    with pytest.raises(ValueError, match="needs groups: name a column of dev_dataset"):
+    with pytest.raises(ValueError, match="needs groups: name a column of validation_dataset"):
         Groups(None, None, objective)

@@ -33,10 +33,10 @@ def long_prompt(rows, number):
         ({"train_dataset": dev_rows()}, ValueError, r"no column 'example_id'.*add_example_ids"),
         ({"train_dataset": train_rows().select([])}, ValueError, "train_dataset has no rows"),
         ({"train_dataset": train_rows().to_iterable_dataset()}, TypeError, "train_dataset must be a datasets.Dataset"),
-        ({"dev_dataset": dev_rows().to_list()}, TypeError, r"dev_dataset=.*needs a datasets.Dataset.*not list"),
-        ({"dev_dataset": leaking_rows()}, ValueError, "Row 3 of dev_dataset is also training example 9"),
-        ({"dev_dataset": long_prompt(dev_rows(), 2)}, ValueError, "Row 2 of dev_dataset has no label left"),
-        ({"groups": "topic"}, ValueError, r"groups='topic' is not a column of dev_dataset \(\['prompt'"),
+        ({"validation_dataset": dev_rows().to_list()}, TypeError, r"needs a datasets.Dataset.*not list"),
+        ({"validation_dataset": leaking_rows()}, ValueError, "Row 3 of validation_dataset is also training example 9"),
+        ({"validation_dataset": long_prompt(dev_rows(), 2)}, ValueError, "Row 2 of validation_dataset has no label"),
+        ({"groups": "topic"}, ValueError, r"groups='topic' is not a column of validation_dataset \(\['prompt'"),
         ({"objective": "worst_group"}, ValueError, "objective='worst_group' needs groups"),
         ({"groups": "source", "objective": {"odd": 1.0}}, ValueError, "group 'even' has no weight"),
         ({"coalitions_at_once": 0}, ValueError, "coalitions_at_once=0 must be a whole number"),
@@ -76,7 +76,7 @@ def test_a_row_whose_only_label_is_on_its_first_token_is_named(tmp_path):
     rows = [{"input_ids": [7, 8], "labels": [7, 8]}, {"input_ids": [9, 10], "labels": [9, -100]}]
     train = Dataset.from_list([{**row, "example_id": number} for number, row in enumerate(rows)])
     dev = Dataset.from_list([{"input_ids": [11, 12], "labels": [-100, 12]}])
-    utility = make_utility(tmp_path, train_dataset=train, dev_dataset=dev)
+    utility = make_utility(tmp_path, train_dataset=train, validation_dataset=dev)
     assert np.isfinite(utility.game([0])(np.ones((1, 1), dtype=bool))).all()
     with pytest.raises(ValueError, match="Example 1 has no label but on its first token"):
         utility.game([1])
