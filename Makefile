@@ -42,8 +42,9 @@ format: $(STAMP)  ## rewrite the files as ruff formats them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-results: $(STAMP)  ## render the README's result tables from the committed JSON
+results: $(STAMP)  ## render the README's result tables and model_cards/ from the committed JSON
 	$(BIN)/python -m recipes.benchmarks.render
+	$(BIN)/python -m recipes.model_cards
 
 clean:  ## remove the environment and tool caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

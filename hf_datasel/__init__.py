@@ -10,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 from hf_datasel.version import __version__
 
 if TYPE_CHECKING:
+    from hf_datasel.bm25 import record_bm25
     from hf_datasel.cluster_values import value_clusters
     from hf_datasel.clusters import Clusters, cluster_examples
+    from hf_datasel.compare.comparison import Comparison, load_comparison
+    from hf_datasel.compare.run import compare_selections
     from hf_datasel.damage import damaged
     from hf_datasel.data import Rows, add_example_ids, annotate, dataset_fingerprint, rows, strata
     from hf_datasel.dsir import record_dsir
     from hf_datasel.embeddings import Embeddings
     from hf_datasel.fingerprint import EXAMPLE_ID, DatasetFingerprint
+    from hf_datasel.hub import push_selection_to_hub, verify_selection
+    from hf_datasel.lengths import record_lengths
+    from hf_datasel.report import make_pictures, write_report
     from hf_datasel.selection import Selection
     from hf_datasel.selectors import (
+        BM25Selector,
         CLUESSelector,
         DataInfSelector,
         DatasetQuantizationSelector,
         DSIRSelector,
+        FacilityLocationSelector,
         FullSelector,
+        HighLearnabilitySelector,
         IFDSelector,
+        LeastConfidenceSelector,
+        LongestSelector,
+        MiddlePerplexitySelector,
         OracleSelector,
         PerplexitySelector,
         RandomSelector,
@@ -33,8 +45,10 @@ if TYPE_CHECKING:
         SHEDSelector,
         Strata,
     )
+    from hf_datasel.selectors.chain import Chain
     from hf_datasel.trace import Trace
     from hf_datasel.training import (
+        ConfidenceCurriculumCallback,
         GradientTraceCallback,
         LossTrajectoryCallback,
         SelectingSFTConfig,
@@ -54,20 +68,32 @@ if TYPE_CHECKING:
     from hf_datasel.valuation import Valuation
 
 _HOMES = {
+    "hf_datasel.bm25": ("record_bm25",),
     "hf_datasel.clusters": ("Clusters", "cluster_examples"),
+    "hf_datasel.compare.comparison": ("Comparison", "load_comparison"),
+    "hf_datasel.compare.run": ("compare_selections",),
     "hf_datasel.damage": ("damaged",),
     "hf_datasel.data": ("Rows", "add_example_ids", "annotate", "dataset_fingerprint", "rows", "strata"),
     "hf_datasel.dsir": ("record_dsir",),
     "hf_datasel.embeddings": ("Embeddings",),
     "hf_datasel.fingerprint": ("EXAMPLE_ID", "DatasetFingerprint"),
+    "hf_datasel.hub": ("push_selection_to_hub", "verify_selection"),
+    "hf_datasel.report": ("make_pictures", "write_report"),
+    "hf_datasel.lengths": ("record_lengths",),
     "hf_datasel.selection": ("Selection",),
     "hf_datasel.selectors": (
+        "BM25Selector",
         "CLUESSelector",
         "DataInfSelector",
         "DatasetQuantizationSelector",
         "DSIRSelector",
+        "FacilityLocationSelector",
         "FullSelector",
+        "HighLearnabilitySelector",
         "IFDSelector",
+        "LeastConfidenceSelector",
+        "LongestSelector",
+        "MiddlePerplexitySelector",
         "OracleSelector",
         "PerplexitySelector",
         "RandomSelector",
@@ -76,8 +102,10 @@ _HOMES = {
         "SHEDSelector",
         "Strata",
     ),
+    "hf_datasel.selectors.chain": ("Chain",),
     "hf_datasel.trace": ("Trace",),
     "hf_datasel.training": (
+        "ConfidenceCurriculumCallback",
         "GradientTraceCallback",
         "LossTrajectoryCallback",
         "SelectingSFTConfig",
@@ -101,21 +129,30 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "EXAMPLE_ID",
+    "BM25Selector",
     "BagEmbedder",
     "CLUESSelector",
+    "Chain",
     "Clusters",
+    "ConfidenceCurriculumCallback",
+    "Comparison",
     "DSIRSelector",
     "DataInfSelector",
     "DatasetFingerprint",
     "DatasetQuantizationSelector",
     "Embeddings",
     "EncoderEmbedder",
+    "FacilityLocationSelector",
     "FineTuneUtility",
     "FullSelector",
     "IFDSelector",
     "GradientTraceCallback",
     "HiddenStateEmbedder",
+    "HighLearnabilitySelector",
+    "LeastConfidenceSelector",
+    "LongestSelector",
     "LossTrajectoryCallback",
+    "MiddlePerplexitySelector",
     "OracleSelector",
     "PerplexitySelector",
     "RandomSelector",
@@ -135,15 +172,23 @@ __all__ = [
     "add_example_ids",
     "annotate",
     "cluster_examples",
+    "compare_selections",
+    "load_comparison",
     "damaged",
     "dataset_fingerprint",
     "embed",
+    "make_pictures",
+    "push_selection_to_hub",
+    "record_bm25",
     "record_datainf",
     "record_dsir",
     "record_ifd",
+    "record_lengths",
     "rows",
     "strata",
     "value_clusters",
+    "verify_selection",
+    "write_report",
 ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hf_datasel import Selection, Trace
 from hf_datasel.cli import COMMANDS
-from recipes.benchmarks.render import render
+from recipes.benchmarks.render import SECTIONS, render
 from tests.conftest import TinyFiles
 from tests.training.embedding.encoders import save_encoder
 
@@ -130,5 +130,6 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     assert missing == []
 
 
-def test_tables_are_what_the_results_say() -> None:
-    assert render(README) == README, "run `make results` and commit README.md"
+@pytest.mark.parametrize("document", SECTIONS)
+def test_tables_are_what_the_results_say(document: str) -> None:
+    assert render(document) == (ROOT / document).read_text(), f"run `make results` and commit {document}"

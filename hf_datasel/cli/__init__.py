@@ -1,4 +1,4 @@
-"""The command line: `hf-datasel quickstart | record | select | train`.
+"""The command line: `hf-datasel quickstart | record | select | train | compare | report | push | verify`.
 
 This file only finds the command and turns errors into one line, so that `hf-datasel --help` answers at once; what a
 command needs (torch, transformers, trl) is imported when that command runs. Exit codes: 0 done, 1 the command failed,
@@ -9,7 +9,9 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from types import TracebackType
 
 __all__ = ["COMMANDS", "UsageError", "main"]
 
@@ -18,6 +20,10 @@ COMMANDS = {
     "record": "record what a method selects by: losses, gradients, embeddings, or values of clusters",
     "select": "choose examples by what was recorded, and write the curated dataset",
     "train": "select and fine-tune in one call, or fine-tune on a selection you have",
+    "compare": "which method works on your data: train on what each selects, and measure",
+    "report": "show what a selection kept and dropped, and why: one HTML page and its pictures",
+    "push": "publish a selection on the Hub: rows, scores, manifest, pictures and a card",
+    "verify": "check a published selection: its files, its rows, and the choice, made again",
 }
 
 _HELP = """\
@@ -36,7 +42,7 @@ Every option can stand in a YAML file given with --config; flags win over the fi
 More than one process: accelerate launch -m hf_datasel COMMAND ...
 """
 
-# What this package and its libraries raise for bad input; any other class is a bug and shows its traceback.
+# What this package and its libraries raise for bad input; any other class is a bug, theirs or ours.
 _EXPECTED = (ValueError, TypeError, LookupError, OSError, RuntimeError, ImportError)
 
 
@@ -63,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     debug, args = _take_debug(args)
     name = args[0] if args else "--help"
+    if argv is None:
+        _be_a_program(name, debug)
     if name in ("--help", "-h", "help"):
         _print_once(_HELP.format(commands="\n".join(f"  {key:<12}{text}" for key, text in COMMANDS.items())))
         return 0
@@ -85,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except _EXPECTED as error:
         return _report(name, error, 1, debug)
+    except _damaged_weights() as error:
+        return _report(name, OSError(f"a .safetensors file of the model cannot be read: {error}"), 1, debug)
     except KeyboardInterrupt:
         print(f"hf-datasel {name}: interrupted", file=sys.stderr)
         return 130
@@ -101,6 +111,26 @@ def _take_debug(args: list[str]) -> tuple[bool, list[str]]:
     return len(kept) < len(args), kept
 
 
+def _damaged_weights() -> tuple[type[Exception], ...]:
+    """What safetensors raises, which is none of the classes above; nobody else does if it was never imported."""
+    safetensors = sys.modules.get("safetensors")
+    return () if safetensors is None else (safetensors.SafetensorError,)
+
+
+def _be_a_program(name: str, debug: bool) -> None:
+    """Outside of Python nobody reads tracebacks, nor warnings that are meant for those who wrote the libraries."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        what = f"{kind.__name__}: {error} (a bug, in hf_datasel or beneath it; --debug shows where)"
+        _report(name, RuntimeError(what), 1, debug=False)
+
+    if not debug:
+        sys.excepthook = hook
+        # TRL and PEFT use what Transformers has renamed; as in pyproject.toml.
+        renamed = r"`(is_)?gradient_checkpointing(_kwargs)?` is deprecated"
+        warnings.filterwarnings("ignore", renamed, FutureWarning)
+
+
 def _report(name: str, error: BaseException, code: int, debug: bool) -> int:
     rank = int(os.environ.get("RANK", "0"))
     if debug:
@@ -110,7 +140,7 @@ def _report(name: str, error: BaseException, code: int, debug: bool) -> int:
         command = f"hf-datasel {name}" if name in COMMANDS else "hf-datasel"
         where = command + (f" [rank {rank}]" if rank else "")
         message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        print(f"{where}: error: {message or type(error).__name__}", file=sys.stderr)
+        print(f"{where}: error: {' '.join(message.split()) or type(error).__name__}", file=sys.stderr)
         if code == 2:
             print(f"{where}: `{command} --help` lists the options", file=sys.stderr)
     return code

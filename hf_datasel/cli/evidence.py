@@ -1,10 +1,11 @@
-"""What `hf-datasel record` makes without a training on everything: embeddings, DSIR's weights, SHED's valuation."""
+"""What `hf-datasel record` makes without a training on everything: embeddings, numbers of texts, SHED's valuation."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,17 +112,37 @@ def _embeddings(work: _Work) -> str:
 
 
 def _dsir(work: _Work) -> str:
+    from hf_datasel import record_dsir
+
+    _once(work, partial(record_dsir, work.dataset, work.trusted, text=work.text()), "Recording DSIR's weights")
+    return f"weighed {len(work.dataset):,} examples: {work.place}"
+
+
+def _bm25(work: _Work) -> str:
+    from hf_datasel import record_bm25
+
+    _once(work, partial(record_bm25, work.dataset, work.trusted, text=work.text()), "Recording BM25 scores")
+    return f"scored {len(work.dataset):,} examples: {work.place}"
+
+
+def _lengths(work: _Work) -> str:
+    from hf_datasel import record_lengths
+
+    _once(work, partial(record_lengths, work.dataset, answer=work.text()), "Recording lengths")
+    return f"measured {len(work.dataset):,} examples: {work.place}"
+
+
+def _once(work: _Work, record: Callable[..., object], what: str) -> None:
+    """Write a Trace on the main process, the others waiting."""
     from accelerate import PartialState
 
-    from hf_datasel import record_dsir
     from hf_datasel.training.broadcast import decide_once
 
     def write() -> bytes:
-        record_dsir(work.dataset, work.trusted, text=work.text(), output_dir=work.place, overwrite=work.place.exists())
+        record(output_dir=work.place, overwrite=work.place.exists())
         return b""
 
-    decide_once(PartialState(), write, "Recording DSIR's weights")
-    return f"weighed {len(work.dataset):,} examples: {work.place}"
+    decide_once(PartialState(), write, what)
 
 
 def _shapley(work: _Work) -> str:
@@ -145,4 +166,10 @@ def _shapley(work: _Work) -> str:
     )
 
 
-WRITERS: dict[str, Callable[[_Work], str]] = {"embeddings": _embeddings, "dsir": _dsir, "shapley": _shapley}
+WRITERS: dict[str, Callable[[_Work], str]] = {
+    "embeddings": _embeddings,
+    "dsir": _dsir,
+    "bm25": _bm25,
+    "length": _lengths,
+    "shapley": _shapley,
+}

@@ -35,7 +35,7 @@ COMMON_OPTIONS = (
 FINER_OPTIONS = {
     *("alpha", "clustering", "coalitions_at_once", "estimator_options", "group_weights", "low_rank", "precondition"),
     *("proxy_model_init_kwargs", "score_every", "sharpness", "tokens_per_batch", "transform", "utility_objective"),
-    "variant",
+    *("best_share", "curriculum", "hub_dataset_id", "in_run_score", "push_dataset", "utility_metric", "variant"),
 }
 
 WIDEST = 119  # columns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hf_datasel.cli import UsageError
 from hf_datasel.cli.rows import HeldOutArguments
+from hf_datasel.cli.values import parse_object
 from hf_datasel.training.valuation_options import ValuationOptions
 
 if TYPE_CHECKING:
@@ -25,14 +25,17 @@ DIRECTION = (
     "low_rank",
     "score_every",
 )
+OF_FINE_TUNES = tuple(name for name in ValuationOptions.__dataclass_fields__ if name != "in_run_score")
 # The options that each metric reads beside --trace_dir, --tokens_per_batch and --overwrite.
 READ_BY: dict[str, tuple[str, ...]] = {
     "loss": (*WHEN, "mode"),
     "influence": (*WHEN, "mode", *DIRECTION, "anchor_dataset", "norms", "contrasts", "ifd", "pairing", "dot_only"),
-    "in_run_shapley": (*WHEN, *DIRECTION),
-    "shapley": ("validation_dataset", "group_column", *ValuationOptions.__dataclass_fields__),
+    "in_run_shapley": (*WHEN, *DIRECTION, "in_run_score"),
+    "shapley": ("validation_dataset", "group_column", *OF_FINE_TUNES),
     "embeddings": ("embedder",),
     "dsir": ("validation_dataset",),
+    "bm25": ("validation_dataset",),
+    "length": (),
     "ifd": (),
     "datainf": ("validation_dataset", "parameters"),
 }
@@ -46,14 +49,17 @@ BESIDE = ("norms", "contrasts", "ifd", "pairing")
 class MeasureArguments:
     """What is recorded; everything but `metric` concerns gradients."""
 
-    metric: Literal["loss", "influence", "shapley", "in_run_shapley", "embeddings", "dsir", "ifd", "datainf"] = field(
+    metric: Literal[
+        "loss", "influence", "shapley", "in_run_shapley", "embeddings", "dsir", "bm25", "length", "ifd", "datainf"
+    ] = field(
         default="loss",
         metadata={
-            "help": "loss: for s2l and perplexity; influence: gradients against those of --validation_dataset, for "
-            "clues; shapley: for shed, what clusters of rows are worth in fine-tunes, measured on "
-            "--validation_dataset; in_run_shapley: the same of rows, from the gradients of one training; embeddings: "
-            "for dataset_quantization; dsir: log weights towards --validation_dataset; ifd and datainf: measured "
-            "once, when training ends."
+            "help": "loss: for s2l, perplexity and others; influence: gradients against those of "
+            "--validation_dataset, for clues; shapley: for shed, what clusters of rows are worth in fine-tunes, "
+            "measured on --validation_dataset; in_run_shapley: the same of rows, from the gradients of one training; "
+            "embeddings: for dataset_quantization and facility_location; dsir and bm25: how like the texts of "
+            "--validation_dataset; length: of answers, for longest; ifd and datainf: measured once, when training "
+            "ends."
         },
     )
     parameters: list[str] = field(
@@ -163,20 +169,16 @@ class MeasureArguments:
         return [name for name in BESIDE if getattr(self, name) is not None]
 
     def _weights(self) -> dict[str, float] | None:
-        given: Any = self.group_weights  # a YAML file gives the mapping itself
-        if given is None or isinstance(given, dict):
-            return given
-        try:
-            weights = json.loads(given)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"argument --group_weights: {given!r} is no JSON: {error}") from error
-        if not isinstance(weights, dict):
-            raise UsageError(f'argument --group_weights: {given!r} is no JSON object such as {{"en": 1, "zh": 2}}')
-        return weights
+        return parse_object(self.group_weights, "--group_weights", example='{"en": 1, "zh": 2}')
 
 
 def record_with(
-    measures: MeasureArguments, options: RecordArguments, trainer: Any, dataset: Any, held_out: dict[str, Any]
+    measures: MeasureArguments,
+    options: RecordArguments,
+    trainer: Any,
+    dataset: Any,
+    held_out: dict[str, Any],
+    valuation: ValuationOptions,
 ) -> Callable[[], object]:
     """Prepare a recording; call what is returned when training has ended."""
     from hf_datasel import GradientTraceCallback, LossTrajectoryCallback, Trace, record_datainf, record_ifd
@@ -190,6 +192,7 @@ def record_with(
         when = options.checkpoints()
         if measures.metric == "in_run_shapley":
             when["mode"] = "in_run"
+            gradients["norms"] = valuation.in_run_score == "cosine"
         trainer.add_callback(
             GradientTraceCallback(trainer, dataset=dataset, **held_out, **gradients, **common, **when)
         )
@@ -205,7 +208,7 @@ def record_with(
     return lambda: record_datainf(trainer, dataset=dataset, validation_dataset=rows, parameters=parameters, **common)
 
 
-def next_step(measures: MeasureArguments, trace_dir: str, has_anchors: bool) -> str:
+def next_step(measures: MeasureArguments, trace_dir: str, has_anchors: bool, in_run_score: str = "dot") -> str:
     """The command that selects from what was recorded."""
     score = "" if measures.is_for_default else f"--score {'cosine' if measures.norms else 'dot'} "
     how = {
@@ -214,9 +217,11 @@ def next_step(measures: MeasureArguments, trace_dir: str, has_anchors: bool) -> 
         "ifd": "--method ifd --cherry --budget 0.11",
         "datainf": "--method datainf --budget 0.5",
         "shapley": "--method shed --budget 0.11",
-        "in_run_shapley": "--method shed --budget 0.11",
+        "in_run_shapley": "--method shed --budget 0.11" + ("" if in_run_score == "dot" else " --in_run_score cosine"),
         "embeddings": "--method dataset_quantization --budget 0.11",
         "dsir": "--method dsir --budget 0.11",
+        "bm25": "--method bm25 --budget 0.11",
+        "length": "--method longest --budget 0.11",
     }
     return f"hf-datasel select --trace_dir {trace_dir} {how[measures.metric]}"
 

@@ -5,6 +5,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any, NoReturn
 
 import yaml
@@ -19,9 +20,9 @@ class CommandParser(TrlParser):
     """`TrlParser` for one command of `hf-datasel`.
 
     Beside TRL's behaviour: `--config=FILE` works as `--config FILE` does, an unknown key or option is refused with the
-    close matches, a YAML value is checked as a flag's value is (TRL takes it as it stands), a bare flag
-    means true also where an option may be left open, and `--help` shows the command's own options and the usual
-    training options before `--help-all` shows everything.
+    close matches, a YAML value is checked as a flag's value is (TRL takes it as it stands), a YAML key may be an
+    option's other name as a flag may, a bare flag means true also where an option may be left open, and `--help` shows
+    the command's own options and the usual training options before `--help-all` shows everything.
 
     Args:
         command: The command's name, e.g. `"record"`.
@@ -31,6 +32,7 @@ class CommandParser(TrlParser):
         needs: What the usage line shows as needed, e.g. `"--dataset DATA"`.
         examples: Command lines printed at the end of the help.
         defaults: Defaults that differ from the dataclasses' own, by field.
+        positional: The option whose value may also come first, without its name.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class CommandParser(TrlParser):
         needs: str = "",
         examples: Sequence[str] = (),
         defaults: dict[str, Any] | None = None,
+        positional: str | None = None,
     ) -> None:
         super().__init__(
             dataclass_types,
@@ -52,14 +55,20 @@ class CommandParser(TrlParser):
             allow_abbrev=False,
             add_help=False,
         )
-        self.own, self.examples = tuple(own), tuple(examples)
+        self.own, self.examples, self.positional = tuple(own), tuple(examples), positional
         self.config_path: str | None = None
+        self._other_names = {
+            alias.removeprefix("--"): item.name
+            for kind in dataclass_types
+            for item in fields(kind)
+            for alias in item.metadata.get("aliases", ())
+        }
         self.all_actions = list(self._actions)
         for action in self.all_actions:
             if getattr(action.type, "__name__", "") == "string_to_bool" and action.nargs is None:
                 action.nargs, action.const = "?", True
-        fields = {action.dest for action in self.all_actions}
-        self.set_defaults(**{key: value for key, value in (defaults or {}).items() if key in fields})
+        known = {action.dest for action in self.all_actions}
+        self.set_defaults(**{key: value for key, value in (defaults or {}).items() if key in known})
 
     def parse(self, args: Sequence[str]) -> tuple[Any, ...] | None:
         """The filled dataclasses, in the order of `dataclass_types`; None when help was asked for and printed.
@@ -69,6 +78,10 @@ class CommandParser(TrlParser):
                 there or is no mapping; or the value was refused by the dataclass itself.
         """
         args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--config=") else (arg,))]
+        if self.positional and args and not args[0].startswith("-"):
+            args = [f"--{self.positional}", *args]
+            if any(arg.split("=")[0] == args[0] for arg in args[1:]):
+                raise UsageError(f"{args[0]} is given twice, as the first argument too")
         if "-h" in args or "--help" in args:
             print_once(short_help(self))
             return None
@@ -90,11 +103,15 @@ class CommandParser(TrlParser):
     def set_defaults_with_config(self, **config: Any) -> list[str]:
         """TRL's hook for the YAML file's values: check keys and values as flags are checked, then hand them over."""
         actions = {action.dest: action for action in self.all_actions}
+        checked: dict[str, Any] = {}
         for key, value in config.items():
-            if key not in actions:
+            name = self._other_names.get(key, key)
+            if name not in actions:
                 raise UsageError(f"{self.config_path}: unknown key {key!r}{_did_you_mean(key, actions)}")
-            config[key] = self._checked(actions[key], key, value)
-        return list(super().set_defaults_with_config(**config))
+            if name in checked:
+                raise UsageError(f"{self.config_path}: {key} says again what another key says: leave one of them out")
+            checked[name] = self._checked(actions[name], key, value)
+        return list(super().set_defaults_with_config(**checked))
 
     def error(self, message: str) -> NoReturn:
         """argparse's errors as one line: `--a/--b` spelled once."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from hf_datasel.cli.console import print_once
 from hf_datasel.cli.measures import MeasureArguments, next_step, record_with
 from hf_datasel.cli.parser import CommandParser
-from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments
+from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments, require_texts
 from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
 from hf_datasel.training.valuation_options import ValuationOptions
 
@@ -111,20 +111,22 @@ def run(
         return
     model_options = model_arguments(model_args, training_args)
     dataset, trusted = dataset_options.load(), held_out.load_held_out()
+    require_texts(dataset, f"--dataset {dataset_options.dataset}", training_args.dataset_text_field)
     measures.require_answers(trusted["validation_dataset"])
     trainer = SFTTrainer(train_dataset=dataset, **model_options)
-    finish = record_with(measures, options, trainer, dataset, trusted)
+    finish = record_with(measures, options, trainer, dataset, trusted, valuation)
     trainer.train(resume_from_checkpoint=resume_from(training_args))
     finish()
     trainer.save_model()
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         trace = Trace.load(options.trace_dir)
+        has_anchors = trusted["anchor_dataset"] is not None
         unmeasured = sum(len(ids) for ids in trace.unmeasurable.values())
         print_once(
             f"recorded {trace.num_examples:,} examples x {trace.num_checkpoints} "
             f"checkpoint{'s' if trace.num_checkpoints != 1 else ''}: {options.trace_dir}"
             + (f" ({unmeasured:,} examples could not be measured)" if unmeasured else ""),
-            f"next: {next_step(measures, options.trace_dir, trusted['anchor_dataset'] is not None)}",
+            f"next: {next_step(measures, options.trace_dir, has_anchors, valuation.in_run_score)}",
         )
     trainer.end()

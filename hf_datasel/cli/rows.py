@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_datasel.cli import UsageError
+from hf_datasel.fingerprint import EXAMPLE_ID
 from hf_datasel.storage import atomic_directory, write_atomic
 
 if TYPE_CHECKING:
@@ -23,12 +24,16 @@ class DatasetArguments:
     dataset: str | None = field(
         default=None,
         metadata={
+            "aliases": ["--dataset_name"],  # as in `trl sft`
             "help": "The dataset: a .jsonl, .json, .parquet or .csv file, a directory written by save_to_disk, or a "
-            "name on the Hub. Rows are numbered into the column example_id unless it is there."
+            "name on the Hub. Rows are numbered into the column example_id unless it is there.",
         },
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a dataset on the Hub."})
-    dataset_split: str = field(default="train", metadata={"help": "Split to use, where the dataset has several."})
+    dataset_split: str = field(
+        default="train",
+        metadata={"aliases": ["--dataset_train_split"], "help": "Split to use, where the dataset has several."},
+    )
 
     def load(self) -> Dataset:
         """The dataset with the int64 column `example_id`: the row's number, or what the column held already.
@@ -113,6 +118,38 @@ def load_rows(name: str, *, config: str | None = None, split: str = "train", opt
     return loaded
 
 
+def require_texts(dataset: Dataset, where: str, text_field: str = "text") -> None:
+    """Refuse rows that cannot be trained on, before anything is loaded for them.
+
+    Args:
+        dataset: rows with texts, or tokens (`input_ids`).
+        where: the option they were named by, as in "--dataset data.jsonl".
+        text_field: the column of rows that are one text each.
+
+    Raises:
+        ValueError: none of the columns that are read is there, or one holds no text; names the row.
+    """
+    from datasets import Value
+
+    columns = [name for name in dataset.column_names if name != EXAMPLE_ID]
+    if "input_ids" in columns:
+        return
+    formats = (("messages",), ("conversations",), ("prompt", "completion"), (text_field,))
+    read = next((names for names in formats if set(names) <= set(columns)), None)
+    if read is None:
+        raise ValueError(
+            f"{where} has the columns {', '.join(columns)}, but training reads prompt and completion, or messages, or "
+            f"{text_field}: rename them, or name the text's column with --dataset_text_field"
+        )
+    for name in read:
+        kind, column = dataset.features[name], dataset.data.column(name)
+        if isinstance(kind, Value) and kind.dtype not in ("string", "large_string"):
+            raise ValueError(f"{where}: column {name} is of {kind.dtype}, not text")
+        if column.null_count:
+            row = column.is_null().index(True).as_py()
+            raise ValueError(f"{where}: row {row} has no {name} (null): drop such rows")
+
+
 def save_rows(dataset: Dataset, path: str, *, overwrite: bool = False) -> None:
     """Write a dataset whole or not at all: to a .jsonl or .parquet file, else a directory for `load_from_disk`.
 
@@ -137,11 +174,11 @@ def _refuse_unreadable(where: str, name: str, path: Path) -> None:
         raise ValueError(f"{where}: the ending {path.suffix!r} is none of {', '.join(READERS)}")
     if path.is_file() and path.stat().st_size == 0:
         raise ValueError(f"{where} is empty")
-    if not path.exists() and _looks_like_path(name):
+    if not path.exists() and looks_like_path(name):
         raise FileNotFoundError(f"{where}: there is no such file or directory (looked in {Path.cwd()})")
 
 
-def _looks_like_path(name: str) -> bool:
+def looks_like_path(name: str) -> bool:
     """A Hub name is `name` or `owner/name`; anything deeper, rooted, or ending like a file is meant as a path."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix in READERS
 

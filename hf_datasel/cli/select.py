@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,22 +11,21 @@ from hf_datasel.cli import UsageError
 from hf_datasel.cli.console import is_main_process, print_once, quiet_unless_terminal
 from hf_datasel.cli.parser import CommandParser
 from hf_datasel.cli.rows import DatasetArguments, save_rows
+from hf_datasel.cli.selectors import load_evidences, make_selectors
 from hf_datasel.functional.thresholds import RULES
 from hf_datasel.selectors import (
-    SELECTORS,
     CLUESSelector,
     DatasetQuantizationSelector,
     DSIRSelector,
-    FullSelector,
     ScoreSelector,
     SHEDSelector,
 )
+from hf_datasel.selectors.registry import selector_names
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from hf_datasel import Selection
-    from hf_datasel.selectors.base import Selector
 
 SUMMARY = (
     "Choose examples by what `hf-datasel record` wrote. Writes the Selection (ids, clusters, provenance) "
@@ -38,6 +37,7 @@ EXAMPLES = (
     "hf-datasel select --trace_dir trace --budget 3000 --dataset data.jsonl --curated_dir curated",
     "hf-datasel select --method clues --trace_dir trace --threshold conformal --alpha 0.1",
     "hf-datasel select --method shed --trace_dir valuation --budget 0.1 --sampling qwcs",
+    "hf-datasel select --method clues:0.5,s2l --trace_dir gradients losses --budget 0.1",
 )
 
 
@@ -45,25 +45,31 @@ EXAMPLES = (
 class SelectArguments:
     """Options of `hf-datasel select`."""
 
-    trace_dir: str | None = field(
+    trace_dir: list[str] | None = field(
         default=None,
         metadata={
             "help": "What record wrote: a trace, for shed a valuation or the trace of in_run_shapley, for "
-            "dataset_quantization embeddings; random and full can do with --dataset alone."
+            "dataset_quantization embeddings; random and full can do with --dataset alone. Of a chain one a link, or "
+            "one for all."
         },
     )
     method: str = field(
         default="s2l",
         metadata={
-            "choices": sorted(SELECTORS),
             "help": "s2l: spread the budget over clusters of loss trajectories; clues: gradients that agree with "
             "trusted ones; shed: the clusters that are worth most to train on; oracle: known labels; the others are "
-            "baselines.",
+            "baselines, or come from packages that you installed: "
+            f"{', '.join(selector_names())}. Several choose one after another, as in clues:0.5,s2l: the best half, "
+            "and of these as many as --budget says.",
         },
     )
     budget: str | None = field(
         default=None,
         metadata={"help": "What to keep: a share such as 0.11, or a number of examples such as 3000."},
+    )
+    within: str | None = field(
+        default=None,
+        metadata={"help": "A Selection: choose among the rows that it kept; a share is then one of all rows."},
     )
     threshold: str | None = field(
         default=None,
@@ -111,9 +117,16 @@ class SelectArguments:
         default=CLUESSelector.loss_at,
         metadata={"help": "CLUES: the loss fused takes, of all checkpoints or the last."},
     )
-    sampling: Literal["qocs", "qwcs"] = field(
+    sampling: Literal["qocs", "qwcs", "uniform"] = field(
         default=SHEDSelector.sampling,
-        metadata={"help": "SHED: qocs, the best clusters whole; qwcs, clusters drawn by a softmax of their values."},
+        metadata={
+            "help": "SHED: qocs, the best clusters whole; qwcs, clusters drawn by a softmax of their values; uniform, "
+            "rows drawn from the best clusters."
+        },
+    )
+    in_run_score: Literal["dot", "cosine"] = field(
+        default="dot",
+        metadata={"help": "SHED, of the trace of in_run_shapley: inner products, or cosines (record with --norms)."},
     )
     cluster_weighting: Literal["softmax", "raw"] = field(
         default=SHEDSelector.weighting,
@@ -121,6 +134,9 @@ class SelectArguments:
     )
     sharpness: float = field(
         default=SHEDSelector.sharpness, metadata={"help": "SHED, qwcs: how strongly values count."}
+    )
+    best_share: float = field(
+        default=SHEDSelector.best_share, metadata={"help": "SHED, uniform: share of the rows that are drawn from."}
     )
     noise: Literal["gumbel", "none"] = field(
         default=DSIRSelector.noise, metadata={"help": "DSIR: draw by the weights (gumbel), or keep the largest."}
@@ -132,6 +148,13 @@ class SelectArguments:
         default=None, metadata={"help": "Dataset Quantization: fill bins in parts of so many rows, for large sets."}
     )
     cherry: bool = field(default=False, metadata={"help": "IFD: drop what lies above 1, as Cherry LLM does."})
+    selector_options: str | None = field(
+        default=None,
+        metadata={
+            "help": "JSON of more hyperparameters, and of all that a method of another package has of its own: "
+            '\'{"skip": 2}\'; of a chain by method: \'{"s2l": {"num_iterations": 5}}\'.'
+        },
+    )
     seed: int = field(default=42, metadata={"help": "Seed of the clustering, of the draws, and of ties."})
     strata_column: str | None = field(
         default=None, metadata={"help": "Share the budget between the values of this column of --dataset first."}
@@ -142,38 +165,6 @@ class SelectArguments:
         metadata={"help": "Where the kept rows of --dataset are written: a directory, or a .jsonl or .parquet file."},
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace a selection or curated dataset that is there."})
-
-
-def parse_budget(text: str | None, option: str = "--budget") -> int | float:
-    """A budget as the API takes it: an int of examples, or a float share.
-
-    Example:
-        >>> parse_budget("3000"), parse_budget("0.11"), parse_budget("1.0")
-        (3000, 0.11, 1.0)
-    """
-    if text is None:
-        raise UsageError(f"the following arguments are required: {option}")
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise UsageError(f"argument {option}: {text!r} is neither a number of examples (3000) nor a share (0.11)")
-
-
-def parse_threshold(text: str | None) -> float | str | None:
-    """A threshold as the API takes it: a number, or the name of a rule.
-
-    Example:
-        >>> parse_threshold("0.5"), parse_threshold("conformal"), parse_threshold(None)
-        (0.5, 'conformal', None)
-    """
-    if text is None or text in RULES:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"argument --threshold: {text!r} is neither a number nor one of {', '.join(RULES)}") from None
 
 
 def make_parser() -> CommandParser:
@@ -190,9 +181,8 @@ def run(options: SelectArguments, dataset_options: DatasetArguments) -> None:
     dataset = _dataset_for(options, dataset_options)
     selection = _select(options, dataset)
     selection.save(options.output_dir, overwrite=options.overwrite)
-    print_once(f"kept {len(selection):,} of {len(selection.candidate_ids):,} examples: {options.output_dir}")
-    if selection.provenance[-1]["details"].get("rule", "budget") != "budget":
-        print_once(_cut(selection.provenance[-1]["details"]))
+    num_candidates = selection.provenance[0].get("num_candidates", len(selection.candidate_ids))
+    print_once(f"kept {len(selection):,} of {num_candidates:,} examples: {options.output_dir}", *_steps(selection))
     if dataset is not None and options.strata_column is not None:
         print_once(*_shares(dataset, selection, options.strata_column))
     if dataset is not None and options.curated_dir is not None:
@@ -200,35 +190,15 @@ def run(options: SelectArguments, dataset_options: DatasetArguments) -> None:
         print_once(f"curated dataset: {options.curated_dir}")
 
 
-def make_selector(options: SelectArguments) -> Selector:
-    """The selector that the options name."""
-    selector = SELECTORS[options.method]
-    own = {item.name: getattr(options, item.name) for item in fields(selector) if hasattr(options, item.name)}
-    if selector is SHEDSelector:
-        own["weighting"] = options.cluster_weighting
-    if not issubclass(selector, ScoreSelector):
-        if options.threshold is not None:
-            raise UsageError(f"--method {options.method} gives no scores, so it has no --threshold: pass --budget")
-        if selector is FullSelector and options.budget is None:
-            return selector(**own)
-        return selector(**{**own, "budget": parse_budget(options.budget)})
-    if options.budget is not None and options.threshold is not None:
-        raise UsageError("--budget and --threshold are both given: pass the one or the other")
-    if options.budget is None and options.threshold is None and selector.default_threshold is None:
-        raise UsageError(f"--method {options.method} needs --budget or --threshold")
-    budget = None if options.budget is None else parse_budget(options.budget)
-    return selector(**{**own, "budget": budget, "threshold": parse_threshold(options.threshold)})
-
-
 def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) -> Dataset | None:
     """The dataset where an option needs it; every refusal comes before any work."""
-    make_selector(options)
+    selectors = make_selectors(options)
     needs = {
         "--strata_column": options.strata_column,
         "--curated_dir": options.curated_dir,
         f"--method {options.method} without --trace_dir": options.trace_dir is None,
     }
-    if options.trace_dir is None and SELECTORS[options.method].reads_values:
+    if options.trace_dir is None and any(selector.reads_values for selector in selectors):
         raise UsageError(f"--method {options.method} needs --trace_dir, a trace that `hf-datasel record` wrote")
     for option, value in needs.items():
         if value and dataset_options.dataset is None:
@@ -244,28 +214,27 @@ def _dataset_for(options: SelectArguments, dataset_options: DatasetArguments) ->
 
 
 def _select(options: SelectArguments, dataset: Dataset | None) -> Selection:
-    from hf_datasel.data import dataset_fingerprint, rows, strata
+    from hf_datasel import Chain, Selection
+    from hf_datasel.data import strata
 
-    evidence: Any = rows(dataset) if options.trace_dir is None else _load(options.method, options.trace_dir)
-    if dataset is not None and evidence.fingerprint is not None:
-        evidence.fingerprint.require_same(dataset_fingerprint(dataset), f"What was recorded in {options.trace_dir}")
+    selectors = make_selectors(options)
+    within = None if options.within is None else Selection.load(Path(options.within).expanduser())
+    evidences = load_evidences(options, selectors, dataset)
     groups = strata(dataset, options.strata_column) if options.strata_column is not None else None
-    return make_selector(options).select(evidence, strata=groups)
+    if len(selectors) == 1 and within is None:
+        return selectors[0].select(evidences[0], strata=groups)
+    return Chain(selectors).select(evidences, strata=groups, within=within)
 
 
-def _load(method: str, path: str) -> Any:
-    """What was recorded, of the kind that the method reads; SHED takes a trace of gradients, too."""
-    from hf_datasel import Trace, Valuation, trace_manifest
-    from hf_datasel.storage import read_json
-
-    reads, manifest = SELECTORS[method].reads, Path(path) / trace_manifest.NAME
-    if (
-        reads is Valuation
-        and manifest.is_file()
-        and read_json(manifest, "Trace").get("format") == trace_manifest.FORMAT
-    ):
-        return Valuation.from_trace(Trace.load(path))
-    return reads.load(path)
+def _steps(selection: Selection) -> list[str]:
+    """What each step of a chain kept, and where it cut; a step that was written by hand need not say."""
+    told = []
+    for step in selection.provenance:
+        if len(selection.provenance) > 1 and {"selector", "num_kept", "num_candidates"} <= step.keys():
+            told.append(f"  {step['selector']}: {step['num_kept']:,} of {step['num_candidates']:,}")
+        if step.get("details", {}).get("rule", "budget") != "budget":
+            told.append(_cut(step["details"]))
+    return told
 
 
 def _cut(details: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_datasel.cli.console import print_once
 from hf_datasel.cli.parser import CommandParser
-from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments, load_rows
+from hf_datasel.cli.rows import DatasetArguments, HeldOutArguments, load_rows, require_texts
 from hf_datasel.cli.training import machine_defaults, model_arguments, resume_from
 
 SUMMARY = (
@@ -36,7 +36,10 @@ class TrainArguments:
         default=None,
         metadata={"help": "Evaluated as --eval_strategy says, never selected from; given as --dataset is."},
     )
-    eval_split: str = field(default="test", metadata={"help": "Split of --eval_dataset, where it has several."})
+    eval_split: str = field(
+        default="test",
+        metadata={"aliases": ["--dataset_test_split"], "help": "Split of --eval_dataset, where it has several."},
+    )
 
 
 def make_parser() -> CommandParser:
@@ -65,6 +68,7 @@ def run(
 
     model_options = model_arguments(model_args, training_args)
     dataset = dataset_options.load()
+    require_texts(dataset, f"--dataset {dataset_options.dataset}", training_args.dataset_text_field)
     evaluation = None
     if options.eval_dataset is not None:
         evaluation = load_rows(options.eval_dataset, split=options.eval_split, option="eval")
@@ -72,7 +76,8 @@ def run(
         train_dataset=dataset, eval_dataset=evaluation, **held_out.load_held_out(), **model_options
     )
     trainer.train(resume_from_checkpoint=resume_from(training_args))
-    trainer.save_model()
+    # pushing saves, too
+    trainer.push_to_hub() if training_args.push_to_hub else trainer.save_model()
     assert trainer.selection is not None  # train() has set it
     print_once(
         f"trained on {len(trainer.selection):,} of {len(dataset):,} examples for {trainer.state.global_step:,} steps: "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_datasel.cli import UsageError
 from hf_datasel.cli.console import quiet_unless_terminal
+from hf_datasel.cli.rows import looks_like_path
 
 if TYPE_CHECKING:
     from trl import ModelConfig, SFTConfig
@@ -29,11 +31,18 @@ def model_arguments(model_args: ModelConfig, training_args: SFTConfig) -> dict[s
 
     Raises:
         UsageError: No model is named.
+        FileNotFoundError: Its name is a path, and nothing is there.
     """
     from trl import get_peft_config, get_quantization_config
 
     if model_args.model_name_or_path is None:
         raise UsageError("the following arguments are required: --model_name_or_path")
+    for option, name in (
+        ("model_name_or_path", model_args.model_name_or_path),
+        ("proxy_model", getattr(training_args, "proxy_model", None)),
+    ):
+        if name is not None and looks_like_path(name) and not Path(name).exists():
+            raise FileNotFoundError(f"--{option} {name}: there is no such directory (looked in {Path.cwd()})")
     training_args.model_init_kwargs = {
         "revision": model_args.model_revision,
         "attn_implementation": model_args.attn_implementation,

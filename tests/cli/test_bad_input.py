@@ -1,5 +1,6 @@
 """What the command line says when it is used wrongly: one line with the way out, and nothing half-written."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import datasets
 import pytest
 
 from hf_datasel.cli import main
+from hf_datasel.cli.rows import require_texts
 from hf_datasel.selectors import SELECTORS
-from tests.cli.lines import record_line
+from tests.cli.lines import TRAINING, record_line
 from tests.conftest import TinyFiles
 
 
@@ -31,7 +33,8 @@ def test_unknown_yaml_key_names_key_file_and_match(tmp_path: Path, failing: Call
         ("num_clusters: ten\n", "num_clusters: 'ten' is not a valid int"),
         ("num_clusters: 2.5\n", "num_clusters: 2.5 is not a valid int"),
         ("overwrite: perhaps\n", "overwrite: 'perhaps' is not a valid true/false"),
-        ("method: s3l\n", f"method: 's3l' is not one of {', '.join(sorted(SELECTORS))}"),
+        ("method: s3l\n", f"--method='s3l' is not known; choose one of ['{min(SELECTORS)}'"),
+        ("variant: mine\n", "variant: 'mine' is not one of paper, official"),
         ("- budget\n", "must contain a YAML mapping"),
         ("budget: [\n", "select.yaml"),
     ],
@@ -69,7 +72,7 @@ def test_bad_yaml_values(tmp_path: Path, failing: Callable[..., str], text: str,
         ("record --model_name_or_path m --dataset d --norms", "loss does not read --norms: it is for influence"),
         (
             "record --model_name_or_path m --dataset d --validation_dataset v",
-            "it is for influence, in_run_shapley, shapley, dsir, datainf",
+            "it is for influence, in_run_shapley, shapley, dsir, bm25, datainf",
         ),
         (
             "record --model_name_or_path m --dataset d --metric datainf --validation_dataset v --anchor_dataset a",
@@ -157,6 +160,56 @@ def test_split_that_is_not_there(tmp_path: Path, failing: Callable[..., str]) ->
     datasets.DatasetDict({"first": datasets.Dataset.from_dict({"text": ["a"]})}).save_to_disk(tmp_path / "splits")
     message = failing(1, "select", "--method", "random", "--budget", "1", "--dataset", tmp_path / "splits")
     assert "no split 'train': choose --dataset_split from first" in message
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ('{"question": "a", "answer": "b"}', "has the columns question, answer, but training reads prompt"),
+        ('{"prompt": 1, "completion": "b"}', "column prompt is of int64, not text"),
+        ('{"prompt": "a", "completion": null}', "column completion is of null, not text"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on(
+    tiny_files: TinyFiles, tmp_path: Path, failing: Callable[..., str], row: str, expected: str
+) -> None:
+    data = write(tmp_path / "rows.jsonl", f"{row}\n" * 9)
+    message = failing(1, *record_line(tiny_files._replace(data=data), tmp_path))
+    assert expected in message
+    assert f"--dataset {data}" in message
+    train = ("train", "--dataset", data, "--model_name_or_path", tiny_files.model, *TRAINING, "--output_dir", tmp_path)
+    assert expected in failing(1, *train)
+
+
+def test_a_row_without_a_text_is_named(tiny_files: TinyFiles, tmp_path: Path, failing: Callable[..., str]) -> None:
+    rows = ['{"text": "red"}', '{"text": "blue"}', '{"text": null}']
+    data = write(tmp_path / "rows.jsonl", "\n".join(rows))
+    message = failing(1, *record_line(tiny_files._replace(data=data), tmp_path))
+    assert "row 2 has no text (null): drop such rows" in message
+
+
+def test_other_names_of_the_columns_that_are_read(tmp_path: Path) -> None:
+    said = [{"from": "human", "value": "a"}]
+    for columns in ({"conversations": [said]}, {"body": ["a"]}, {"input_ids": [[1]]}, {"messages": [said]}):
+        require_texts(datasets.Dataset.from_dict(columns), "--dataset d", "body")
+
+
+def test_a_model_that_is_not_there_or_damaged(
+    tiny_files: TinyFiles, tmp_path: Path, failing: Callable[..., str]
+) -> None:
+    missing = tiny_files._replace(model=tmp_path / "none")
+    assert f"--model_name_or_path {tmp_path / 'none'}: there is no such directory" in failing(
+        1, *record_line(missing, tmp_path)
+    )
+    shutil.copytree(tiny_files.model, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"damaged")
+    damaged = tiny_files._replace(model=tmp_path / "model")
+    assert "a .safetensors file of the model cannot be read" in failing(1, *record_line(damaged, tmp_path))
+
+
+def test_no_row_is_left_to_record(tiny_files: TinyFiles, tmp_path: Path, failing: Callable[..., str]) -> None:
+    message = failing(1, *record_line(tiny_files, tmp_path, "--max_length", "1"))
+    assert "the trainer holds no row: no label is left within max_length=1" in message
 
 
 def test_debug_prints_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

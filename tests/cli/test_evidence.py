@@ -45,10 +45,18 @@ def base(tiny_files: TinyFiles, tmp_path: Path) -> list[str]:
         ("embeddings", ["--embedder", "bag"], Embeddings, "embedded 40 examples in 256 dimensions"),
         ("embeddings", ["--embedder=model", "model"], Embeddings, "embedded 40 examples in 16 dimensions"),
         ("dsir", ["trusted"], Trace, "weighed 40 examples"),
+        ("bm25", ["trusted"], Trace, "scored 40 examples"),
+        ("length", [], Trace, "measured 40 examples"),
         ("shapley", ["model", "trusted", *flags()], Valuation, "valued 3 clusters of 40 examples by 8 evaluations"),
         ("in_run_shapley", ["model", "trusted", "--max_steps", "5"], Trace, "recorded 40 examples x 1 checkpoint"),
+        (
+            "in_run_shapley",
+            ["model", "trusted", "--max_steps=5", "--in_run_score=cosine"],
+            Trace,
+            "in_run_score cosine",
+        ),
     ],
-    ids=["bag", "model", "dsir", "shapley", "in_run"],
+    ids=["bag", "model", "dsir", "bm25", "length", "shapley", "in_run", "cosines"],
 )
 def test_the_next_command_selects(
     tiny_files: TinyFiles, trusted_files: TrustedFiles, base: list[str], tmp_path: Path,
@@ -108,7 +116,7 @@ def test_train_in_one_call_and_by_three_commands_agree(
     )  # fmt: skip
     run("record", "--metric", "shapley", *data, *trusted, *flags(), "--trace_dir", tmp_path / "valuation")
     by_hand = Valuation.load(tmp_path / "valuation")
-    assert Valuation.load(one / "selection_stage" / "valuation").values.tolist() == by_hand.values.tolist()
+    assert Valuation.load(one / "_selection_stage" / "valuation").values.tolist() == by_hand.values.tolist()
     run("select", "--method", "shed", "--trace_dir", tmp_path / "valuation", "--budget", "0.25",
         "--output_dir", tmp_path / "selection")  # fmt: skip
     two = tmp_path / "two"
@@ -122,6 +130,8 @@ def test_train_in_one_call_and_by_three_commands_agree(
     [
         ("--metric shapley --model_name_or_path m", "--metric shapley needs --validation_dataset"),
         ("--metric dsir", "--metric dsir needs --validation_dataset"),
+        ("--metric bm25", "--metric bm25 needs --validation_dataset"),
+        ("--metric length --validation_dataset v", "--metric length does not read --validation_dataset"),
         ("--metric shapley --validation_dataset v", "--model_name_or_path"),
         ("--metric embeddings --embedder model", "--model_name_or_path"),
         ("--metric shapley --validation_dataset v --estimator in_run", "pass --metric in_run_shapley"),

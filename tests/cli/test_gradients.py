@@ -155,7 +155,7 @@ def test_train_in_one_call_and_by_three_commands_agree(
     line = record_line(tiny_files, tmp_path, "--metric", "influence", "--norms", *trusted(trusted_files), *LORA)
     run(*line)
     trace = Trace.load(tmp_path / "trace")
-    np.testing.assert_array_equal(trace.values, Trace.load(one / "selection_stage" / "trace").values)
+    np.testing.assert_array_equal(trace.values, Trace.load(one / "_selection_stage" / "trace").values)
     run(
         "select", "--trace_dir", tmp_path / "trace", "--method", "clues", "--threshold", "mean", "--score", "cosine",
         "--weighting", "uniform", "--output_dir", tmp_path / "selection",

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from hf_datasel import Trace
+from hf_datasel import Selection, Trace
 from hf_datasel.cli import main
-from tests.cli.lines import record_line
+from tests.cli.lines import TRAINING, record_line
 from tests.conftest import TinyFiles
 
 CONFIG = Path(__file__).parents[2] / "recipes" / "accelerate_configs" / "cpu_x2.yaml"
@@ -41,6 +42,33 @@ def test_two_processes_record_what_one_records(tiny_files: TinyFiles, tmp_path: 
     one, two = (Trace.load(tmp_path / run / "trace") for run in ("one", "two"))
     np.testing.assert_array_equal(one.ids, two.ids)
     np.testing.assert_allclose(one.values, two.values, atol=2e-5)
+
+
+def test_two_processes_train_on_what_one_selects(tiny_files: TinyFiles, tmp_path: Path) -> None:
+    named = ["--dataset", str(tiny_files.data), "--model_name_or_path", str(tiny_files.model), *TRAINING]
+    chosen = "--selection_budget 10 --selection_num_clusters 4 --selection_num_checkpoints 2".split()
+    assert main(["train", *named, *chosen, "--output_dir", str(tmp_path / "one")]) == 0
+    line = ["train", *named, *chosen, "--output_dir", str(tmp_path / "two"), "--per_device_train_batch_size", "4"]
+    done = launch(*line)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained on 10 of 40 examples for 4 steps") == 1
+    one, two = (Selection.load(tmp_path / run / "selection") for run in ("one", "two"))
+    assert one.ids.tolist() == two.ids.tolist()
+    assert "FutureWarning" not in done.stderr
+    assert "%|" not in done.stderr
+    assert (tmp_path / "two" / "model.safetensors").is_file()
+
+
+def test_one_of_several_processes_selects(
+    tiny_files: TinyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`select` needs no other process, so it does not meet them; `accelerate launch` numbers them by RANK."""
+    line = ["select", "--method", "random", "--budget", "7", "--dataset", str(tiny_files.data), "--output_dir"]
+    for rank, made in (("1", False), ("0", True)):
+        monkeypatch.setenv("RANK", rank)
+        assert main([*line, str(tmp_path / "selection")]) == 0
+        assert capsys.readouterr().out.count("kept 7 of 40 examples") == made
+        assert (tmp_path / "selection").exists() == made
 
 
 def test_a_wrong_command_line_is_told_once() -> None:
