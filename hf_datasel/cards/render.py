@@ -14,7 +14,7 @@ _LINE_ENDS = str.maketrans("\x85\u2028\u2029", "   ")
 
 
 def assemble(data: Mapping[str, Any], title: str, sections: Mapping[str, Sequence[str]]) -> str:
-    """A card's content: YAML, a title, and below it the sections that hold anything; "" is one without a heading."""
+    """A card's content: YAML without what is None, a title, and the sections that hold anything; "" has no heading."""
     blocks = [f"# {escape(title)}"]
     for heading, parts in sections.items():
         present = [part for part in parts if part]
