@@ -60,8 +60,8 @@ class SHEDSelector(Selector):
 
     Args:
         budget: see `Selector`; the candidates are the rows of the Valuation that are in a cluster.
-        sampling: "qocs", the best clusters whole; "qwcs", clusters drawn by a softmax of their values; or "uniform",
-            rows drawn uniformly from the best clusters, which is not in the paper.
+        sampling: "qwcs", clusters drawn by a softmax of their values; "qocs", the best clusters whole, the worst choice
+            wherever we measured it; or "uniform", rows drawn uniformly from the best clusters, which is not in the paper.
         weighting: of "qwcs": "softmax" over z-scores of the values, or "raw", over the values as they are.
         sharpness: f of "qwcs", how strongly values count; 0 draws clusters uniformly.
         best_share: of "uniform", the share of the rows that are drawn from, in (0, 1].
@@ -74,12 +74,12 @@ class SHEDSelector(Selector):
         >>> from hf_datasel.valuation import Valuation
         >>> products = [[0.5], [-1.0], [2.0], [0.0]]
         >>> trace = Trace.from_arrays(range(4), products, metric="influence", learning_rates=[0.1])
-        >>> SHEDSelector(budget=2).select(Valuation.from_trace(trace)).ids.tolist()
+        >>> SHEDSelector(budget=2, sampling="qocs").select(Valuation.from_trace(trace)).ids.tolist()
         [0, 2]
     """
 
     budget: int | float
-    sampling: Literal["qocs", "qwcs", "uniform"] = "qocs"
+    sampling: Literal["qocs", "qwcs", "uniform"] = "qwcs"
     weighting: Literal["softmax", "raw"] = "softmax"
     sharpness: float = 1.0
     best_share: float = 0.5

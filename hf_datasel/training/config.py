@@ -66,7 +66,7 @@ class SelectingSFTConfig(WithoutSecrets, SFTConfig):
         selection_utility_objective: of that metric in the groups of ``selection_group_column``: "mean" or
             "worst_group".
         selection_coalitions_at_once: adapters that a process trains together: a number or "auto".
-        selection_sampling: "qocs", the best clusters whole; "qwcs", drawn by a softmax of their values; or "uniform",
+        selection_sampling: "qwcs", clusters drawn by a softmax of their values; "qocs", the best whole; or "uniform",
             rows drawn from the best clusters.
         selection_sharpness: of "qwcs": how strongly values count.
         selection_best_share: of "uniform": the share of the rows that are drawn from.

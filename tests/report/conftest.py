@@ -83,5 +83,5 @@ def world() -> World:
         embeddings=embeddings,
         valuation=valuation,
         s2l=S2LSelector(budget=60, num_clusters=8).select(losses),
-        shed=SHEDSelector(budget=45).select(valuation),
+        shed=SHEDSelector(budget=45, sampling="qocs").select(valuation),
     )

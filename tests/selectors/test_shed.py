@@ -34,7 +34,7 @@ VALUES = np.array([0.4, -0.1, 0.9, 0.0, 0.3, 0.2])
 
 
 def test_qocs_takes_the_best_clusters_whole_and_a_part_of_the_next():
-    selection = SHEDSelector(budget=5, seed=1).select(valued([0, 1, 2, 0, 1, 2, 0, 1, 2], [0.1, 0.9, 0.5]))
+    selection = SHEDSelector(budget=5, sampling="qocs", seed=1).select(valued([0, 1, 2, 0, 1, 2, 0, 1, 2], [0.1, 0.9, 0.5]))
     assert np.isin([3, 9, 15], selection.ids).all()  # cluster 1
     assert selection.kept[selection.clusters == 2].sum() == 2
     assert selection.kept[selection.clusters == 0].sum() == 0
@@ -76,7 +76,7 @@ def test_the_budget_is_met_from_rows_that_are_scored(num_rows, share, sampling, 
 
 def test_only_rows_of_clusters_that_are_scored_can_be_asked_for():
     evidence = valued([0, -1, 0, -1, 1], [1.0, 2.0])
-    assert SHEDSelector(budget=3).select(evidence).ids.tolist() == [1, 5, 9]
+    assert SHEDSelector(budget=3, sampling="qocs").select(evidence).ids.tolist() == [1, 5, 9]
     with pytest.raises(ValueError, match="budget=4 examples is out of range: there are 3 candidates"):
         SHEDSelector(budget=4).select(evidence)
 
@@ -117,7 +117,7 @@ def test_a_uniform_draw_keeps_to_the_best_clusters():
     kept = SHEDSelector(budget=20, sampling="uniform", best_share=0.5).select(evidence)
     best = np.sort(VALUES[LABELS])[-round(0.5 * len(LABELS))]
     assert VALUES[LABELS[kept.kept]].min() >= best
-    taken = SHEDSelector(budget=20).select(evidence)
+    taken = SHEDSelector(budget=20, sampling="qocs").select(evidence)
     assert len(np.unique(LABELS[kept.kept])) > len(np.unique(LABELS[taken.kept]))
     with pytest.raises(ValueError, match=r"best_share=0 of SHEDSelector must be a share in \(0, 1\]"):
         SHEDSelector(budget=20, sampling="uniform", best_share=0).select(evidence)
@@ -126,7 +126,7 @@ def test_a_uniform_draw_keeps_to_the_best_clusters():
 def test_every_stratum_is_drawn_from_by_the_same_values():
     names = np.array(["a", "b"])[np.arange(90) % 2]
     evidence = valued(LABELS, VALUES)
-    selection = SHEDSelector(budget=20).select(evidence, strata=Strata(evidence.ids, names.tolist()))
+    selection = SHEDSelector(budget=20, sampling="qocs").select(evidence, strata=Strata(evidence.ids, names.tolist()))
     assert selection.provenance[0]["details"]["strata"] == {"a": 10, "b": 10}
     for name in "ab":
         kept, of = selection.kept[names == name], VALUES[LABELS[names == name]]
@@ -138,7 +138,7 @@ def test_rows_of_a_recorded_run_are_ranked_one_by_one():
     products = np.random.default_rng(5).normal(size=(50, 3))
     trace = Trace.from_arrays(range(50), products, metric="influence", learning_rates=[0.3, 0.2, 0.1])
     worth = np.float32(products) @ np.array([0.3, 0.2, 0.1])
-    selection = SHEDSelector(budget=12).select(Valuation.from_trace(trace))
+    selection = SHEDSelector(budget=12, sampling="qocs").select(Valuation.from_trace(trace))
     assert set(selection.ids.tolist()) == set(np.argsort(worth)[-12:].tolist())
     with pytest.raises(
         TypeError, match=r"SHEDSelector chooses by evidence of the kind Valuation, as in .*not by Trace"
@@ -155,7 +155,7 @@ def test_the_provenance_names_who_valued_and_who_embedded():
     assert "details" not in evidence
     assert step["config"] == {
         "budget": 4,
-        "sampling": "qocs",
+        "sampling": "qwcs",
         "weighting": "softmax",
         "sharpness": 1.0,
         "best_share": 0.5,
