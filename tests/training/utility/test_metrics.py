@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 import textwrap
 from pathlib import Path
 
@@ -102,8 +103,14 @@ def test_the_loss_is_that_of_all_label_tokens(schooled):
     assert len(set(counts[:5])) > 1
 
 
-def test_a_metric_of_the_evaluate_library(tmp_path, monkeypatch):
+@pytest.fixture
+def modules_of_evaluate(tmp_path, monkeypatch):
+    """A folder for its modules; one imported earlier would stand in the way."""
     monkeypatch.setattr("evaluate.config.HF_MODULES_CACHE", tmp_path / "modules")
+    monkeypatch.delitem(sys.modules, "evaluate_modules", raising=False)
+
+
+def test_a_metric_of_the_evaluate_library(tmp_path, modules_of_evaluate):
     script = tmp_path / "overlap.py"
     script.write_text(SCRIPT)
     with_entry = EvaluateMetric(str(script), entry="wrong", greater_is_better=False, max_new_tokens=3)
@@ -114,7 +121,7 @@ def test_a_metric_of_the_evaluate_library(tmp_path, monkeypatch):
         several.game([0])(NONE)
 
 
-def test_a_metric_that_cannot_be_loaded_says_what_would_help(tmp_path):
+def test_a_metric_that_cannot_be_loaded_says_what_would_help(tmp_path, modules_of_evaluate):
     missing = Path(tmp_path / "missing.py")
     with pytest.raises(
         ValueError, match=r"evaluate cannot load it .*Without a network, give the path of the metric's"
