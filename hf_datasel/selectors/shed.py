@@ -60,8 +60,8 @@ class SHEDSelector(Selector):
 
     Args:
         budget: see `Selector`; the candidates are the rows of the Valuation that are in a cluster.
-        sampling: "qwcs", clusters drawn by a softmax of their values; "qocs", the best clusters whole, the worst choice
-            wherever we measured it; or "uniform", rows drawn uniformly from the best clusters, which is not in the paper.
+        sampling: "qwcs", clusters drawn by a softmax of their values; "qocs", the best clusters whole, the worst
+            choice wherever we measured it; or "uniform", rows drawn uniformly from the best clusters (ours).
         weighting: of "qwcs": "softmax" over z-scores of the values, or "raw", over the values as they are.
         sharpness: f of "qwcs", how strongly values count; 0 draws clusters uniformly.
         best_share: of "uniform", the share of the rows that are drawn from, in (0, 1].

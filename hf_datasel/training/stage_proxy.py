@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from accelerate.state import AcceleratorState
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
@@ -102,5 +104,16 @@ class StageProxy:
                 model = warm_up_copy(self.target).unload()
             else:
                 adapter = None
-        args = proxy_args(self.args, output_dir)
+        with _accelerator_state_kept():
+            args = proxy_args(self.args, output_dir)
         return Learner(model, self.processing_class, args, adapter, self.formatting_func)
+
+
+@contextmanager
+def _accelerator_state_kept() -> Iterator[None]:
+    """Making arguments throws away the state that every Accelerator reads, and no trainer here makes another."""
+    before = dict(AcceleratorState._shared_state)
+    try:
+        yield
+    finally:
+        AcceleratorState._shared_state.update(before)

@@ -16,6 +16,7 @@ from typing import Any
 from hf_datasel.quickstart.jobs import SUBSETS
 from hf_datasel.quickstart.summary import as_markdown, score_table, verdicts
 from recipes.benchmarks.clues_noise.tables import tables as clues_noise_tables
+from recipes.benchmarks.effectiveness.tables import tables as effectiveness_tables
 from recipes.benchmarks.shed.tables import tables as shed_tables
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,12 @@ def math_mixture() -> str:
         f"random: {difference['mean']:+.3f}, 95% interval [{low:+.3f}, {high:+.3f}]{clear}. Wall time: {shares}."
     )
     return f"{as_markdown([header, *rows])}\n\n{notes}"
+
+
+def effectiveness() -> str:
+    """Exact match and loss of what is trained on each method's choice, and what S2L's settings change."""
+    result = _read("recipes/benchmarks/effectiveness/result.json")
+    return "" if result is None else effectiveness_tables(result)
 
 
 def clues_noise() -> str:
@@ -189,6 +196,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "quickstart": quickstart,
         "s2l/math_mixture": math_mixture,
+        "effectiveness": effectiveness,
         "clues_noise": clues_noise,
         "shed": shed,
         "benchmarks": benchmarks,

@@ -210,3 +210,13 @@ def test_a_training_is_the_same_with_and_without_a_meter(tmp_path):
     with Meter(tmp_path / "cost.json") as meter:
         assert torch.equal(train(), plain)
     assert (meter.cost.forwards, meter.cost.backwards) == (8, 8)
+
+
+def test_embeddings_of_the_model_itself_are_summed_up_after_no_training(tmp_path):
+    quantize = DatasetQuantizationSelector(budget=4, num_bins=2)
+    evidence = shared(tmp_path, quantize, selection_embedder="model")
+    assert recorded(evidence) == []
+    assert len(quantize.select(evidence.load(quantize))) == 4
+    (cost,) = evidence.costs([quantize])
+    assert (cost["backwards"], cost["fine_tunes"]) == (0, 0)
+    assert cost["forwards"] >= NUM_ROWS

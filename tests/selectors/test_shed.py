@@ -34,7 +34,9 @@ VALUES = np.array([0.4, -0.1, 0.9, 0.0, 0.3, 0.2])
 
 
 def test_qocs_takes_the_best_clusters_whole_and_a_part_of_the_next():
-    selection = SHEDSelector(budget=5, sampling="qocs", seed=1).select(valued([0, 1, 2, 0, 1, 2, 0, 1, 2], [0.1, 0.9, 0.5]))
+    selection = SHEDSelector(budget=5, sampling="qocs", seed=1).select(
+        valued([0, 1, 2, 0, 1, 2, 0, 1, 2], [0.1, 0.9, 0.5])
+    )
     assert np.isin([3, 9, 15], selection.ids).all()  # cluster 1
     assert selection.kept[selection.clusters == 2].sum() == 2
     assert selection.kept[selection.clusters == 0].sum() == 0

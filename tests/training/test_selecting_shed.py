@@ -27,6 +27,7 @@ from hf_datasel import (
     value_clusters,
 )
 from hf_datasel.functional.valuation import ESTIMATORS, ExactEstimator, PaperEstimator, StopWhenStable
+from hf_datasel.selectors.registry import get_selector
 from hf_datasel.training import valuing
 from hf_datasel.training.config import SelectingSFTConfig
 from hf_datasel.training.utility.coalition_training import CoalitionTraining
@@ -183,6 +184,18 @@ def test_rows_without_a_label_are_in_no_cluster(tmp_path: Path) -> None:
     dataset = make_dataset().map(lambda row: {"prompt": long} if row["example_id"] < 3 else {})
     trainer = shed(tmp_path, dataset=dataset, max_length=20, selection_budget=21, selection_estimator="exact")
     assert trainer._get_selection(None).ids.tolist() == list(range(3, 24))
+
+
+@pytest.mark.parametrize("method", ["dataset_quantization", "facility_location"])
+def test_embeddings_of_the_model_itself_need_no_proxy_training(tmp_path: Path, method: str) -> None:
+    trainer = selecting(tmp_path, selection_method=method, selection_embedder="model", selection_budget=6)
+    precision = trainer.accelerator.mixed_precision
+    trainer.train()
+    assert len(trainer.selection) == 6
+    embeddings = Embeddings.load(tmp_path / "_selection_stage" / "embeddings")
+    wanted = get_selector(method)(budget=6, seed=trainer.args.selection_seed).select(embeddings)
+    assert trainer.selection.ids.tolist() == wanted.ids.tolist()
+    assert trainer.accelerator.mixed_precision == precision
 
 
 def test_baselines(tmp_path: Path) -> None:
