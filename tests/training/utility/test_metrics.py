@@ -105,7 +105,8 @@ def test_the_loss_is_that_of_all_label_tokens(schooled):
 
 @pytest.fixture
 def modules_of_evaluate(tmp_path, monkeypatch):
-    """A folder for its modules; one imported earlier would stand in the way."""
+    """A folder for its modules; those of an earlier test of the same process would stand in the way."""
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not Path(place, "evaluate_modules").is_dir()])
     monkeypatch.setattr("evaluate.config.HF_MODULES_CACHE", tmp_path / "modules")
     monkeypatch.delitem(sys.modules, "evaluate_modules", raising=False)
 
