@@ -49,4 +49,4 @@ def manifest(*steps: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def picture(name: str = "scores", title: str = "Scores", alt: str = "A histogram.") -> Picture:
     """A picture that is only talked of."""
-    return Picture(Path(f"/tmp/x/{name}.png"), Path(f"/tmp/x/{name}.csv"), title, alt)
+    return Picture(Path(f"pictures/{name}.png"), Path(f"pictures/{name}.csv"), title, alt)
