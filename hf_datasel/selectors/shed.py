@@ -25,9 +25,10 @@ The released code, which differs from the paper, and what is done here instead:
 Where we differ from the paper: by its scale the values of thousands of proxies are so near to each other that f = 1
 draws clusters all but uniformly, so that by default f multiplies z-scores over the clusters; `weighting="raw"` is the
 paper's. `sampling="uniform"` takes values for no more than cleaning: rows with the largest ones are alike, and where
-rows are damaged in `recipes/benchmarks/shed` a uniform draw from the better half by in-run cosines lost least of all
-tenths. With strata the budget is shared out as S2L shares its own, and each stratum is drawn from by the same values.
-Values are rounded to float32 before anything is drawn by them, as a Selection holds them and the draw can be repeated.
+rows are damaged in `recipes/benchmarks/shed` a uniform draw from the better half by in-run cosines is below training
+on everything where damage is scattered, and level with it where whole topics are bad. With strata the budget is shared
+out as S2L shares its own, and each stratum is drawn from by the same values. Values are rounded to float32 before
+anything is drawn by them, as a Selection holds them and the draw can be repeated.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class SHEDSelector(Selector):
 
     Args:
         budget: see `Selector`; the candidates are the rows of the Valuation that are in a cluster.
-        sampling: "qwcs", clusters drawn by a softmax of their values; "qocs", the best clusters whole, the worst
-            choice wherever we measured it; or "uniform", rows drawn uniformly from the best clusters (ours).
+        sampling: "qwcs", clusters drawn by a softmax of their values; "qocs", the best clusters whole, which
+            did worst of all by values of clusters in our study; or "uniform" (ours), rows drawn uniformly from the
+            best clusters.
         weighting: of "qwcs": "softmax" over z-scores of the values, or "raw", over the values as they are.
         sharpness: f of "qwcs", how strongly values count; 0 draws clusters uniformly.
         best_share: of "uniform", the share of the rows that are drawn from, in (0, 1].

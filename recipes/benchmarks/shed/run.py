@@ -15,11 +15,12 @@ the result. The pieces were computed side by side, with the same base models. Wh
 - Declared: values clean, and do not narrow: a tenth drawn at random from the better half of the rows by in-run
   cosines. Scattered damage: below training on everything, clear in both worlds. Concentrated: level with everything,
   and below a random tenth, clear in both. Values are of rows there, too.
-- By values of clusters no tenth is clearly below random's loss, nor full's. They do tell damage where it is
-  concentrated (AUROC 0.66 to 0.75), and QWCS keeps fewer damaged rows; but the more sharply values decide, the worse:
-  f = 3 is worse than f = 1, and QOCS, which takes the best clusters whole, is worst everywhere. What is lost is
-  breadth: the best clusters, and the rows with the largest values, are few and alike. The same holds of rows: of the
-  top tenth by cosines 5 to 13% is damaged where it is scattered, and on real rows its loss is far above random's.
+- By values of clusters alone no tenth is clearly below random's loss, nor full's. They do tell damage where it is
+  concentrated (AUROC 0.66 to 0.75), and QWCS keeps fewer damaged rows; but the more sharply they decide, the worse:
+  f = 3 is worse than f = 1, and QOCS, which takes the best clusters whole, is the worst arm in all four. What is lost
+  is breadth: the best clusters, and the rows with the largest values, are few and alike. By values of rows the same
+  shows but for scattered damage on the skills, where QOCS, QWCS and the uniform draw come out alike: of the top tenth
+  by cosines 5% and 10% is damaged where damage is scattered, yet on real rows its loss is far above random's.
 - Where damage is scattered no cluster's value tells anything (AUROC 0.50 to 0.51), and in-run values of rows do: 0.63
   and 0.67 as published, 0.83 and 0.71 by cosines.
 - An oracle's tenth is the floor: where damage is concentrated it gains nothing over everything, since whole topics
