@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         embed,
     )
     from hf_datasel.training.utility import FineTuneUtility
+    from hf_datasel.truth import record_truth
     from hf_datasel.valuation import Valuation
 
 _HOMES = {
@@ -122,6 +123,7 @@ _HOMES = {
         "embed",
     ),
     "hf_datasel.training.utility": ("FineTuneUtility",),
+    "hf_datasel.truth": ("record_truth",),
     "hf_datasel.valuation": ("Valuation",),
     "hf_datasel.cluster_values": ("value_clusters",),
 }
@@ -184,6 +186,7 @@ __all__ = [
     "record_dsir",
     "record_ifd",
     "record_lengths",
+    "record_truth",
     "rows",
     "strata",
     "value_clusters",

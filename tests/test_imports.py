@@ -30,6 +30,7 @@ ROOMS = [
     ["valuation"],
     ["cluster_values", "selectors"],
     ["bm25", "data", "damage", "dsir", "lengths"],
+    ["truth"],
     ["report"],
     ["cards"],
     ["hub"],

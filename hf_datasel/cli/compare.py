@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,9 @@ from hf_datasel.cli.values import parse_budget, parse_object
 
 if TYPE_CHECKING:
     from hf_datasel.compare.plan import Method
+    from hf_datasel.training.utility import EvaluateMetric
 
+OWN_METRICS = ("loss", "exact_match", "log_likelihood")
 SUMMARY = (
     "Record once what the methods select by, train the model on what each selects at every budget, several times, and "
     "measure it on test rows: quality with intervals, cost, overlap, and a verdict. A killed comparison continues."
@@ -28,6 +31,8 @@ EXAMPLES = (
     "hf-datasel compare --dataset data.jsonl --test_dataset test.jsonl --model_name_or_path Qwen/Qwen3-0.6B \\\n"
     "      --use_peft --validation_dataset trusted.jsonl --methods clues published=clues bm25 longest \\\n"
     '      --method_options \'{"published": {"score": "dot"}}\'',
+    "hf-datasel compare --dataset data.jsonl --test_dataset test.jsonl --model_name_or_path Qwen/Qwen3-0.6B \\\n"
+    '      --methods s2l confidence_curriculum oracle --method_options \'{"oracle": {"column": "is_clean"}}\'',
     "accelerate launch -m hf_datasel compare --config compare.yaml",
 )
 
@@ -40,7 +45,8 @@ class CompareArguments:
         default_factory=list,
         metadata={
             "help": "What is compared: methods, chains such as clues:0.5,s2l (shares are of all rows), or "
-            "label=method. random and full are always there."
+            "label=method. random and full are always there. confidence_curriculum trains on all rows, easiest first; "
+            "oracle is a yardstick, on rows known to be good by the column in --method_options."
         },
     )
     budgets: list[str] = field(
@@ -57,7 +63,15 @@ class CompareArguments:
     metrics: list[str] = field(
         default_factory=lambda: ["loss", "exact_match"],
         metadata={
-            "help": "Of test rows: loss, exact_match, log_likelihood, or metrics of evaluate; the first counts."
+            "help": "Of test rows: loss, exact_match, log_likelihood, or metrics of evaluate by name or path; the "
+            "first counts."
+        },
+    )
+    metric_options: str | None = field(
+        default=None,
+        metadata={
+            "help": "JSON of what metrics of evaluate are loaded with (entry, greater_is_better, max_new_tokens, "
+            'batch_size), by name or path: \'{"rouge": {"entry": "rougeL"}, "wer.py": {"greater_is_better": false}}\'.'
         },
     )
     group_column: str | None = field(
@@ -65,7 +79,10 @@ class CompareArguments:
     )
     method_options: str | None = field(
         default=None,
-        metadata={"help": 'JSON of hyperparameters by label, of a chain by method: \'{"clues": {"score": "dot"}}\'.'},
+        metadata={
+            "help": 'JSON of hyperparameters by label, of a chain by method: \'{"clues": {"score": "dot"}, "oracle": '
+            '{"column": "is_clean"}}\'.'
+        },
     )
     test_dataset: str | None = field(
         default=None,
@@ -107,6 +124,7 @@ def run(
     if options.test_dataset is None:
         raise UsageError("the following arguments are required: --test_dataset")
     methods = _methods(options)
+    metrics = _metrics(options)
     budgets = [parse_budget(text, "--budgets") for given in options.budgets for text in str(given).split(",")]
     from hf_datasel import compare_selections
 
@@ -126,7 +144,7 @@ def run(
         budgets=budgets,
         num_seeds=options.num_seeds,
         equal=options.equal,
-        metrics=options.metrics,
+        metrics=metrics,
         group_column=options.group_column,
         peft_config=given["peft_config"],
         **held_out.load_held_out(),
@@ -138,11 +156,37 @@ def _methods(options: CompareArguments) -> Sequence[Method]:
     """The methods with their options; every label of the options is a method's."""
     from hf_datasel.compare.plan import Method
 
-    own = parse_object(options.method_options, "--method_options", '{"clues": {"score": "dot"}}') or {}
     named = [Method.of(str(text)) for text in options.methods]
-    for label, one in own.items():
-        if label not in {method.label for method in named}:
-            raise UsageError(f"--method_options: {label} is none of --methods {' '.join(options.methods)}")
-        if not isinstance(one, dict):
-            raise UsageError(f"--method_options: {label} has {one!r}, no JSON object of hyperparameters")
+    labels = [method.label for method in named]
+    own = _options_of(labels, options.method_options, "method", '{"clues": {"score": "dot"}}')
     return [Method(method.label, method.chain, own.get(method.label, {})) for method in named]
+
+
+def _metrics(options: CompareArguments) -> list[str | EvaluateMetric]:
+    """The metrics; those that have options are of evaluate."""
+    own = _options_of(options.metrics, options.metric_options, "metric", '{"rouge": {"entry": "rougeL"}}')
+    if not own:
+        return list(options.metrics)
+    from hf_datasel.training.utility import EvaluateMetric
+
+    known = list(signature(EvaluateMetric).parameters)[1:]
+    for name, one in own.items():
+        if name in OWN_METRICS:
+            raise UsageError(f"--metric_options: {name} has no options; metrics of evaluate have some")
+        for option in one:
+            if option not in known:
+                raise UsageError(f"--metric_options: {option} is no option of {name} ({', '.join(known)})")
+        if not isinstance(one.get("greater_is_better", True), bool):
+            raise UsageError(f"--metric_options: greater_is_better of {name} must be true or false")
+    return [EvaluateMetric(name, **own[name]) if name in own else name for name in options.metrics]
+
+
+def _options_of(names: Sequence[str], given: str | None, kind: str, example: str) -> dict[str, dict[str, Any]]:
+    """Options by name, every name of which is among those there are."""
+    own = parse_object(given, f"--{kind}_options", example) or {}
+    for name, one in own.items():
+        if name not in names:
+            raise UsageError(f"--{kind}_options: {name} is none of --{kind}s {' '.join(map(str, names))}")
+        if not isinstance(one, dict):
+            raise UsageError(f"--{kind}_options: {name} has {one!r}, no JSON object of options")
+    return own

@@ -31,13 +31,13 @@ def summarise_costs(grid: Grid, costs: Costs, examples_per_step: int | None) -> 
     Raises:
         ValueError: a method has no costs, or a cost is not a finite number from 0 up.
     """
-    pieces = {label: _checked(label, costs) for label in grid.methods}
+    pieces = {label: _checked(label, costs) for label in (*grid.methods, *grid.on_all)}
     training: dict[str, Any] = {
         "seconds": statistics.fmean(grid.numbers("train_seconds", FULL, grid.full_budget)),
         "examples": examples_per_step
         and examples_per_step * statistics.fmean(grid.numbers("steps", FULL, grid.full_budget)),
     }
-    methods = [_of_method(grid, label, pieces[label], training) for label in grid.methods]
+    methods = [_of_method(grid, label, own, training) for label, own in pieces.items()]
     seconds = {one["method"]: one["evidence_seconds"] for one in methods}
     recorded = {piece["evidence"]: piece["seconds"] for own in pieces.values() for piece in own}
     return {
@@ -56,7 +56,8 @@ def summarise_costs(grid: Grid, costs: Costs, examples_per_step: int | None) -> 
 
 def _of_method(grid: Grid, method: str, pieces: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> Any:
     evidence = math.fsum(piece["seconds"] for piece in pieces)
-    selecting = statistics.fmean(x for budget in grid.budgets for x in grid.numbers("select_seconds", method, budget))
+    budgets = grid.budgets_of(method)
+    selecting = statistics.fmean(x for budget in budgets for x in grid.numbers("select_seconds", method, budget))
     counts = {name: sum(piece[name] for piece in pieces) for name in COUNTS}
     examples = training["examples"]
     return {
@@ -76,7 +77,10 @@ def _of_method(grid: Grid, method: str, pieces: Sequence[Mapping[str, Any]], tra
 def _of_arm(
     grid: Grid, method: str, budget: Budget, evidence: Mapping[str, float], training: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Rows, and the time of choosing and training together, as a multiple of one training on everything."""
+    """Rows, and the time of choosing and training together, as a multiple of one training on everything.
+
+    Of what visits all rows in an order of its own, `num_seen` is how many it came to; else None.
+    """
     train, select = (
         statistics.fmean(grid.numbers(name, method, budget)) for name in ("train_seconds", "select_seconds")
     )
@@ -84,6 +88,7 @@ def _of_arm(
         "method": method,
         "budget": budget,
         "num_kept": statistics.fmean(grid.numbers("num_kept", method, budget)),
+        "num_seen": statistics.fmean(grid.numbers("num_seen", method, budget)) if method in grid.on_all else None,
         "steps": statistics.fmean(grid.numbers("steps", method, budget)),
         "train_seconds": train,
         "trainings": _over(evidence.get(method, 0.0) + select + train, training["seconds"]),

@@ -28,7 +28,7 @@ from hf_datasel.embeddings import Embeddings
 from hf_datasel.selectors import CLUESSelector, DatasetQuantizationSelector, HighLearnabilitySelector, Selector
 from hf_datasel.training.broadcast import decide_once
 from hf_datasel.training.config import SelectingSFTConfig
-from hf_datasel.training.evidence import EVIDENCE_DIRS, EvidenceStage, is_trained_on_all, metric_of
+from hf_datasel.training.evidence import EVIDENCE_DIRS, EvidenceStage, is_trained_on_all, metric_of, truth_of
 from hf_datasel.training.identity import digest_of
 from hf_datasel.training.selectable import READS_VALIDATION
 from hf_datasel.training.side_training import free_memory
@@ -108,19 +108,25 @@ class SharedEvidence:
         return [{"evidence": self.place(kind).name, **asdict(Cost.read(self.place(kind) / COST))} for kind in kinds]
 
     def kinds_of(self, selector: Selector) -> list[str]:
-        """What is made for a selector, in the order in which it is made: names of metrics, or close to them."""
+        """What is made for a selector, in the order in which it is made: names of metrics, or close to them.
+
+        Behind a colon stands what of the selector it depends on.
+        """
         metric, options = metric_of(selector), self.args.valuation
         if metric == "none":
             return []
         if metric == "loss" and isinstance(selector, HighLearnabilitySelector):
             return [BEFORE_AND_AFTER]
+        if metric == "clean":
+            return [f"{metric}:{truth_of(selector)}"]
         embeds = metric == "valuation" and not (options.in_run and options.num_clusters is None)
         return ["embeddings", metric] if embeds else [metric]
 
     def place(self, kind: str) -> Path:
         """The folder of a kind of evidence, named by what decides it."""
         settings = {**self.settings, "kind": kind, "reads": self._reads(kind)}
-        return self.root / f"{kind}-{digest_of(json.dumps(settings, sort_keys=True))[:DIGEST_LENGTH]}"
+        name, digest = kind.partition(":")[0], digest_of(json.dumps(settings, sort_keys=True))
+        return self.root / f"{name}-{digest[:DIGEST_LENGTH]}"
 
     def _lies_in(self, kind: str) -> Path:
         return self.place(kind) / EVIDENCE_DIRS.get(kind, "trace")

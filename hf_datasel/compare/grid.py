@@ -4,12 +4,15 @@ A cell is one training of the target and its evaluation, as JSON:
 
     {"method": "s2l", "budget": 0.1, "seed": 0, "num_kept": 800, "steps": 400, "select_seconds": 1.2,
      "train_seconds": 60.0, "metrics": {"exact_match": {"all": 0.61, "<group>": 0.58}}}
+
+A method that trains on all rows in an order of its own has one budget, as full has, and "num_seen": how many of them
+it visited.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +30,13 @@ class Grid:
     """Cells by method, budget and seed, checked.
 
     Args:
-        methods: labels in the order of the cells, without full.
+        methods: labels of those that choose at a budget, in the order of the cells.
         budgets: of these methods, the smallest share first; a number of rows or a share, as the user gave them.
         seeds: ascending.
         metrics: names.
         groups: of the test rows, "all" first.
         full_budget: the one budget of full.
+        on_all: labels of those that train on all rows beside full.
     """
 
     methods: tuple[str, ...]
@@ -41,15 +45,17 @@ class Grid:
     metrics: tuple[str, ...]
     groups: tuple[str, ...]
     full_budget: Budget
+    on_all: tuple[str, ...]
     cells: Mapping[tuple[str, Budget, int], Cell]
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], metrics: Sequence[str] | None = None) -> Grid:
+    def of(cls, cells: Sequence[Cell], metrics: Sequence[str] | None = None, on_all: Collection[str] = ()) -> Grid:
         """Check the cells and order them.
 
         Args:
             cells: of the form above.
             metrics: their order, where it is not that of the first cell.
+            on_all: methods that train on all rows, beside full.
 
         Raises:
             ValueError: there is none, one is there twice or missing, lacks an entry, holds a number that is not
@@ -62,12 +68,18 @@ class Grid:
                 raise ValueError(f"The cell {_name(*place)} is there twice: give every cell once.")
             found[place] = cell
         methods = list(dict.fromkeys(method for method, _, _ in found))
+        whole = {*on_all, FULL}
         for needed in (RANDOM, FULL):
             if needed not in methods:
                 raise ValueError(f"No cell is of the method {needed!r}, which the others are held against. {_AGAIN}")
-        full_budgets = {budget for method, budget, _ in found if method == FULL}
+        full_budgets = {budget for method, budget, _ in found if method in whole}
         if len(full_budgets) > 1:
-            raise ValueError(f"{FULL} has the budgets {sorted(full_budgets)}: all rows are one budget.")
+            raise ValueError(
+                f"{' and '.join(sorted(whole))} has the budgets {sorted(full_budgets)}: all rows are one."
+            )
+        for place, cell in found.items():
+            if place[0] in on_all:
+                _require_number(cell.get("num_seen"), place, "num_seen")
         full_budget = full_budgets.pop()
         measured = cells[0]["metrics"]
         if metrics is not None and sorted(metrics) != sorted(measured):
@@ -76,15 +88,16 @@ class Grid:
         seeds = tuple(sorted({seed for _, _, seed in found}))
         num_rows = next(cell["num_kept"] for (method, _, _), cell in found.items() if method == FULL)
         grid = cls(
-            methods=tuple(method for method in methods if method != FULL),
+            methods=tuple(method for method in methods if method not in whole),
             budgets=tuple(
-                sorted({b for m, b, _ in found if m != FULL}, key=lambda budget: _share_of(budget, num_rows))
+                sorted({b for m, b, _ in found if m not in whole}, key=lambda budget: _share_of(budget, num_rows))
             ),
             seeds=seeds,
             metrics=tuple(metrics or measured),
             groups=(ALL, *(group for group in groups if group != ALL)),
             full_budget=full_budget,
             cells=found,
+            on_all=tuple(on_all),
         )
         missing = [place for arm in grid.arms() for seed in seeds if (place := (*arm, seed)) not in found]
         if missing:
@@ -105,8 +118,12 @@ class Grid:
 
     def arms(self) -> Iterator[tuple[str, Budget]]:
         """Method and budget of everything that was trained, full last."""
-        yield from ((method, budget) for method in self.methods for budget in self.budgets)
-        yield FULL, self.full_budget
+        names = (*self.methods, *self.on_all, FULL)
+        yield from ((method, budget) for method in names for budget in self.budgets_of(method))
+
+    def budgets_of(self, method: str) -> tuple[Budget, ...]:
+        """The budgets that a method was trained at."""
+        return self.budgets if method in self.methods else (self.full_budget,)
 
     def scores(self, metric: str, group: str, method: str, budget: Budget) -> list[float]:
         """A metric on a group of the test rows, seed by seed; the budget does not matter for full."""
@@ -117,7 +134,7 @@ class Grid:
         return [float(cell[name]) for cell in self._of(method, budget)]
 
     def _of(self, method: str, budget: Budget) -> list[Cell]:
-        budget = self.full_budget if method == FULL else budget
+        budget = budget if method in self.methods else self.full_budget
         return [self.cells[method, budget, seed] for seed in self.seeds]
 
 

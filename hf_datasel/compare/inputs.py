@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
 from datasets import Dataset
 from peft import PeftConfig
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTTrainer
 
 from hf_datasel.compare.choosing import require_comparable, require_method
+from hf_datasel.compare.curriculum import ConfidenceCurriculum
 from hf_datasel.compare.jobs import Measure, RowsInOrder, Target
 from hf_datasel.compare.plan import ALL, Plan
 from hf_datasel.data import add_example_ids, dataset_fingerprint, strata
@@ -34,11 +36,12 @@ from hf_datasel.training.utility.coalition_training import CoalitionTraining
 from hf_datasel.training.utility.evaluation import Evaluation
 from hf_datasel.training.utility.experiment import experiment_key
 from hf_datasel.training.utility.fine_tune import load_model
-from hf_datasel.training.utility.given_metrics import make_metric
+from hf_datasel.training.utility.given_metrics import EvaluateMetric, make_metric
+from hf_datasel.training.utility.metrics import Metric
 from hf_datasel.training.utility.objective import Groups
 
 Selectors = dict[str, tuple[Selector, ...]]
-SAMPLE = 32  # rows that a proxy must be able to read
+SAMPLE = 32  # rows that a proxy must be able to read, and a metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +113,8 @@ class Inputs:
         """Load the model, and tokenise rows as its training will.
 
         Raises:
-            ValueError: a metric or a group column that does not fit, a model or a proxy that cannot read the rows, or
-                a test row that is also a training, validation or anchor row.
+            ValueError: a metric or a group column that does not fit, a model or a proxy that cannot read the rows, a
+                training that cannot be ordered, or a test row that is also a training, validation or anchor row.
         """
         self._require_groups(plan)
         per_batch = self.args.selection_tokens_per_batch
@@ -132,7 +135,11 @@ class Inputs:
 
         with side_trainer(make, self.args.device) as trainer:
             refuse_unsweepable(trainer, "Nothing can be compared here")
+            for selector in (one for chain in self.selectors(plan).values() for one in chain):
+                if isinstance(selector, ConfidenceCurriculum):
+                    selector.attach(trainer)  # refuses what cannot be ordered
             rows, test = self._tokenised(trainer)
+            _try(metrics.values(), trainer, test)
         labels = None if plan.group_column is None else list(strata(test, plan.group_column).labels)
         # One start for all trainings: on the device where an adapter is trained, its special tokens the tokenizer's.
         start = CoalitionTraining(loaded, trainer.processing_class, self.args, peft_config, rows).base
@@ -201,6 +208,14 @@ class Inputs:
             )
 
         return make
+
+
+def _try(metrics: Iterable[Metric], trainer: SFTTrainer, test: Dataset) -> None:
+    """Refuse now a metric of ``evaluate`` that does not return what is taken of it, or cannot read the rows."""
+    few = test.select(range(min(SAMPLE, len(test))))
+    for metric in metrics:
+        if isinstance(metric, EvaluateMetric):
+            metric.measure(trainer, few, [np.arange(len(few))])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """A cell of a comparison: select, train the target on what was selected, measure it on the test rows.
 
 output_dir/
-  selections/<label>-<budget>-<seed>/       the Selection
+  selections/<label>-<budget>-<seed>/       the Selection, of a method that makes one
   cells/<label>-<budget>-<seed>.json        what came of it; there once all of it is done
 """
 
@@ -11,9 +11,9 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 from trl import SFTTrainer
 
-from hf_datasel.compare.choosing import args_of
+from hf_datasel.compare.choosing import selectors_of
+from hf_datasel.compare.curriculum import ConfidenceCurriculum, num_seen
 from hf_datasel.compare.evidence import SharedEvidence
 from hf_datasel.compare.plan import ALL, Cell, Plan
 from hf_datasel.data import strata
 from hf_datasel.fingerprint import EXAMPLE_ID
 from hf_datasel.selection import Selection
+from hf_datasel.selectors import Selector
 from hf_datasel.selectors.chain import Chain
 from hf_datasel.storage import write_json
 from hf_datasel.training.config import SelectingSFTConfig
-from hf_datasel.training.links import make_selectors
 from hf_datasel.training.utility.coalition_rows import CoalitionRows, Ids
 from hf_datasel.training.utility.coalition_training import CoalitionTraining
 from hf_datasel.training.utility.given_metrics import EvaluateMetric
@@ -182,10 +183,8 @@ class Bench:
 
     def select(self, cell: Cell) -> Selection:
         """The Selection of a cell."""
-        args = self.target.args
-        own = args_of(cell.method, args, cell.budget, args.selection_seed + cell.seed - self.plan.seed)
-        selectors = make_selectors(own)
-        column = own.selection_strata_column
+        selectors = self._selectors(cell)
+        column = None if cell.method.is_on_all else self.target.args.selection_strata_column
         labels = None if column is None else strata(self.dataset, column)
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
@@ -194,20 +193,33 @@ class Bench:
             logger.warning(f"{cell}: {notice.message}")
         return selection
 
+    def _selectors(self, cell: Cell) -> tuple[Selector, ...]:
+        args = self.target.args
+        return selectors_of(cell.method, args, cell.budget, args.selection_seed + cell.seed - self.plan.seed)
+
+    def _order(self, cell: Cell) -> Callable[[SFTTrainer], None] | None:
+        """What makes a training visit its rows in another order than at random."""
+        last = self._selectors(cell)[-1]
+        if not isinstance(last, ConfidenceCurriculum):
+            return None
+        return partial(last.attach, difficulty=self.evidence.load(last))
+
     def _outcome(self, cell: Cell) -> dict[str, Any]:
         begun = time.perf_counter()
-        selection = self.select(cell)
+        selection, order = self.select(cell), self._order(cell)
         selected = time.perf_counter()
-        selection.save(self.root / SELECTIONS / cell.name, overwrite=True)  # a run that was killed may have left one
+        if order is None:  # a run that was killed may have left one
+            selection.save(self.root / SELECTIONS / cell.name, overwrite=True)
         training = self.target.training(cell.seed, self._max_steps)
         about_to_train = time.perf_counter()
-        with training.trained(selection.ids) as trainer:
+        with training.trained(selection.ids, order) as trainer:
             trained = time.perf_counter()
             return {
                 "method": cell.method.label,
                 "budget": cell.budget,
                 "seed": cell.seed,
                 "num_kept": len(selection),
+                **num_seen(trainer),
                 "steps": trainer.state.global_step,
                 "select_seconds": selected - begun,
                 "train_seconds": trained - about_to_train,

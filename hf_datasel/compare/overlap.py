@@ -16,7 +16,7 @@ Selections = Mapping[tuple[str, Budget, int], Selection]
 
 
 def summarise_overlap(grid: Grid, selections: Selections) -> list[dict[str, Any]]:
-    """A symmetric matrix for each budget, `{"budget", "methods", "jaccard": [[...]]}`; full, which keeps all, is out.
+    """A symmetric matrix for each budget, `{"budget", "methods", "jaccard": [[...]]}`; what keeps all is out.
 
     Args:
         grid: the cells.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 Equal = Literal["steps", "epochs"]
 ALWAYS = ("random", "full")
+CURRICULUM = "confidence_curriculum"
 ALL = "all"  # the key under which a metric of all test rows stands
 
 
@@ -20,9 +22,15 @@ class Method:
 
     Args:
         label: what tables call it.
-        chain: a method, or several one after another, as in "clues:0.5,s2l"; the label itself where it is empty.
+        chain: a method, or several one after another, as in "clues:0.5,s2l"; the label itself where it is empty. Or
+            "confidence_curriculum", which orders all rows in place of choosing some (`compare/curriculum.py`).
         options: the selector's hyperparameters by name, such as ``{"score": "dot"}``; of a chain by method, such as
-            ``{"clues": {"score": "dot"}}``.
+            ``{"clues": {"score": "dot"}}``. Of "oracle", a yardstick that draws rows known to be good, the column of
+            the training rows that says which are: ``{"column": "is_clean"}``, of booleans; with
+            ``{"column": "corrupted", "good": False}`` or ``{"column": "kind", "good": "clean"}`` the value of good
+            ones. A budget or a threshold only of links before the last, which has the comparison's budgets: the best
+            of a fixed ratio is what every method of scores keeps, those beyond a fixed score are chosen among by
+            "perplexity,random" with ``{"perplexity": {"threshold": 3.0}}``.
 
     Example:
         >>> Method("s2l").chain, Method.of("published=clues").chain
@@ -45,6 +53,11 @@ class Method:
             return given
         label, _, chain = given.partition("=")
         return cls(label, chain)
+
+    @property
+    def is_on_all(self) -> bool:
+        """Whether it trains on all rows, which is one budget."""
+        return self.chain in (ALWAYS[1], CURRICULUM)
 
     @property
     def slug(self) -> str:
@@ -83,7 +96,8 @@ class Plan:
         num_seeds: repetitions of every cell.
         seed: of the first one's training; the others count up.
         equal: "steps", as many optimiser steps on every subset as on everything, or "epochs".
-        metrics: of test rows: "loss", "exact_match", and what else `FineTuneUtility` takes as a metric.
+        metrics: of test rows: "loss", "exact_match", and what else `FineTuneUtility` takes as a metric, a metric of
+            ``evaluate`` among them, by name, by the path of its script, or as an `EvaluateMetric`.
         group_column: of the test rows, to measure in its groups as well.
 
     Raises:
@@ -120,9 +134,10 @@ class Plan:
 
     @property
     def metric_names(self) -> list[str]:
-        """Under which metrics are reported: their own names, or a function's."""
-        given = self.metrics
-        return [one if isinstance(one, str) else getattr(one, "name", getattr(one, "__name__", "")) for one in given]
+        """Under which metrics are reported: their own names, a function's, or of one of ``evaluate`` the last part of
+        its path, with the entry that is taken of it, as in "rouge.rougeL".
+        """
+        return [_name_of(one) for one in self.metrics]
 
     def cells(self) -> list[Cell]:
         """Everything that is to be trained: one repetition after another, so that a part of it says something, too."""
@@ -134,8 +149,8 @@ class Plan:
         ]
 
     def budgets_of(self, method: Method) -> tuple[int | float, ...]:
-        """The budgets that a method is trained at: everything has one."""
-        return (1.0,) if method.label == ALWAYS[1] else tuple(self.budgets)
+        """The budgets that a method is trained at: everything is one."""
+        return (1.0,) if method.is_on_all else tuple(self.budgets)
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
@@ -145,6 +160,14 @@ class Plan:
             "num_seeds": self.num_seeds,
             "seed": self.seed,
         }
+
+
+def _name_of(metric: Any) -> str:
+    name = metric if isinstance(metric, str) else getattr(metric, "name", getattr(metric, "__name__", ""))
+    if Path(name).name != name:
+        name = Path(name).stem
+    entry = getattr(metric, "entry", None)
+    return name if entry is None else f"{name}.{entry}"
 
 
 def _with_always(methods: Iterator[Method]) -> Iterator[Method]:

@@ -7,6 +7,7 @@ is asked together is corrected together. For each metric these are five families
 - on all test rows, methods x budgets against random, the same against full, and every pair of methods at one budget;
 - on the groups of test rows, methods x budgets x groups against random, and the same against full.
 
+A method that trains on all rows in an order of its own has no budget, and is asked about with those against full.
 So at most one in twenty comparisons claims anything false within a family, however many methods there are.
 """
 
@@ -54,27 +55,33 @@ def summarise(
     metrics: Sequence[str] | None = None,
     lower_is_better: Collection[str] = LOWER_IS_BETTER,
     examples_per_step: int | None = None,
+    yardsticks: Collection[str] = (),
+    on_all: Collection[str] = (),
 ) -> dict[str, Any]:
     """What `result.json` holds, as JSON values; what is not known is None.
 
     Args:
         cells: of every method, budget and seed, random and full among them; the form is in `grid.py`.
         costs: of the evidence that each method reads; the form is in `cost_summary.py`.
-        selections: of every cell but those of full, by method, budget and seed.
+        selections: of every cell but those of methods that train on all rows, by method, budget and seed.
         metrics: their order, where it is not that of the first cell; the verdict is on the first.
         lower_is_better: metrics of which less is better; more is better of all others.
         examples_per_step: examples in an optimiser step of the target's training, to count forwards and backwards as
             multiples of one training on everything.
+        yardsticks: methods that nobody can use, as they are told what is to be found out.
+        on_all: methods that train on all rows, beside full.
 
     Raises:
         ValueError: something is missing, there twice, or no finite number; names it.
     """
-    grid = Grid.of(cells, metrics)
+    grid = Grid.of(cells, metrics, on_all)
     result = {
         "format": FORMAT,
         "version": VERSION,
         "hf_datasel": __version__,
         "methods": list(grid.methods),
+        "yardsticks": [method for method in grid.methods if method in yardsticks],
+        "on_all": list(grid.on_all),
         "budgets": list(grid.budgets),
         "shares": [grid.share(budget) for budget in grid.budgets],
         "seeds": list(grid.seeds),
@@ -102,6 +109,8 @@ def _summarise_metric(grid: Grid, metric: str) -> dict[str, Any]:
                 if method != other
                 for budget in grid.budgets
             ]
+            if other == FULL:
+                questions += [_Question(one, grid.full_budget, own, FULL) for one in family for own in grid.on_all]
             answers = _answers(grid, metric, questions)
             for group in family:
                 found[group][f"against_{other}"] = [

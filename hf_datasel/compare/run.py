@@ -19,9 +19,11 @@ from datasets import Dataset
 from peft import PeftConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_datasel.compare.choosing import is_yardstick
 from hf_datasel.compare.comparison import Comparison, load_comparison, write_comparison
 from hf_datasel.compare.evidence import SharedEvidence
 from hf_datasel.compare.folder import EVIDENCE, claim
+from hf_datasel.compare.grid import FULL
 from hf_datasel.compare.inputs import Inputs, Prepared, Selectors
 from hf_datasel.compare.jobs import SELECTIONS, Bench, is_better_low
 from hf_datasel.compare.plan import Cell, Equal, Method, Plan
@@ -78,13 +80,16 @@ def compare_selections(
         train_dataset: everything there is to select from, in a format of TRL's.
         test_dataset: rows in the same format, none of them in ``train_dataset``, that nothing is selected by.
         methods: names of selectors; chains, as "clues:0.5,s2l", whose shares are of all rows; "label=chain"; or a
-            `hf_datasel.compare.plan.Method`, which has options of its own.
+            `hf_datasel.compare.plan.Method`, which has options of its own. "confidence_curriculum" trains on all rows
+            in an order of its own and is held against all rows alone. "oracle" (of rows known to be good, by the
+            column that its options name) is a yardstick, which the verdict does not take for a choice.
         budgets: shares of the rows in (0, 1], or numbers of rows.
         num_seeds: repetitions.
         equal: "steps": as many optimiser steps on every selection as ``args`` takes on everything; or "epochs".
         metrics: "loss" (mean over all label tokens, in nats), "exact_match" (share of rows that greedy decoding
-            answers exactly), "log_likelihood", a metric of ``evaluate`` by name or as an ``EvaluateMetric``, or a
-            function, as `FineTuneUtility` takes them. The first one is what the verdict speaks of.
+            answers exactly), "log_likelihood", a metric of ``evaluate`` by name, by the path of its script or as an
+            ``EvaluateMetric``, which says whether more is better, or a function, as `FineTuneUtility` takes them.
+            The first one is what the verdict speaks of.
         group_column: of ``test_dataset``; metrics are taken in its groups, too.
         output_dir: ``args.output_dir`` if not given.
         validation_dataset, anchor_dataset: trusted rows, for methods that read them; see `SelectingSFTTrainer`.
@@ -137,7 +142,7 @@ def compare_selections(
 
     def sum_up() -> bytes:
         costs = {label: bench.evidence.costs(chain) for label, chain in selectors.items()}
-        write_comparison(_summary(bench, costs), root)
+        write_comparison(_summary(bench, selectors, costs), root)
         return b""
 
     decide_once(PartialState(), sum_up, "Summing up the comparison")
@@ -179,7 +184,7 @@ def _do(bench: Bench, cells: Sequence[Cell]) -> None:
         do_all(cells, bench.place, bench.do, see)
 
 
-def _summary(bench: Bench, costs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def _summary(bench: Bench, selectors: Selectors, costs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     cells, args = bench.plan.cells(), bench.target.args
     low = [name for name, metric in bench.measure.metrics.items() if is_better_low(metric)]
     per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
@@ -190,6 +195,8 @@ def _summary(bench: Bench, costs: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         _Saved(bench.root / SELECTIONS, {(cell.method.label, cell.budget, cell.seed): cell for cell in cells}),
         lower_is_better=low,
         examples_per_step=None if args.packing else per_step,
+        yardsticks=[label for label, chain in selectors.items() if is_yardstick(chain)],
+        on_all=[one.label for one in bench.plan.methods if one.is_on_all and one.label != FULL],
     )
 
 

@@ -63,8 +63,9 @@ def quality_table(result: Result, metric: str, group: str = ALL) -> str:
         ]
         for method in result["methods"]
     ]
-    full = next(one for one in of_group["means"] if one["method"] == FULL)
-    rows.append([FULL, *[NOTHING] * len(result["budgets"]), _mean(full)])
+    everything = {one["method"]: one for one in of_group["means"]}
+    for method in (*result["on_all"], FULL):
+        rows.append([escape(method), *[NOTHING] * len(result["budgets"]), _mean(everything[method])])
     return table(["method", *map(percent, result["shares"]), "100%"], rows, numbers=len(result["budgets"]) + 1)
 
 
@@ -85,9 +86,13 @@ def cost_tables(result: Result) -> list[str]:
     header = ["method", "seconds of choosing", "× one training on everything", "forwards", "backwards", "fine-tunes"]
     arms = {(one["method"], one["budget"]): one for one in costs["arms"]}
     together = [
-        [escape(method), *(_times(arms[method, budget]["trainings"]) for budget in result["budgets"])]
+        [escape(method), *(_times(arms[method, budget]["trainings"]) for budget in result["budgets"]), NOTHING]
         for method in result["methods"]
     ]
+    everything = {one["method"]: one for one in costs["arms"]}
+    for method in (*result["on_all"], FULL):
+        times = _times(everything[method]["trainings"])
+        together.append([escape(method), *[NOTHING] * len(result["budgets"]), times])
     whole = costs["comparison"]
     took = {name: _seconds(whole[f"{name}_seconds"]) for name in ("evidence", "evidence_unshared", "select", "train")}
     return [
@@ -96,7 +101,7 @@ def cost_tables(result: Result) -> list[str]:
         + ". A method is charged with all evidence it reads, as if it had been alone.",
         table(header, rows, numbers=len(header) - 1),
         "Choosing and training together, as a multiple of one training on everything:",
-        table(["method", *map(percent, result["shares"])], together, numbers=len(result["budgets"])),
+        table(["method", *map(percent, result["shares"]), "100%"], together, numbers=len(result["budgets"]) + 1),
         f"The comparison recorded evidence for {took['evidence']} s (without sharing it between methods: "
         f"{took['evidence_unshared']} s), selected for {took['select']} s, and trained "
         f"{whole['num_trainings']:,} models for {took['train']} s.",
@@ -127,7 +132,7 @@ def draw_pictures(result: Result, directory: Path) -> dict[str, Picture]:
         measured = result["metrics"][metric]
         arms: dict[str, list[dict[str, Any]]] = {}
         for one in measured["groups"][ALL]["means"]:
-            budget = 1.0 if one["method"] == FULL else shares[one["budget"]]
+            budget = 1.0 if one["method"] in (FULL, *result["on_all"]) else shares[one["budget"]]
             arms.setdefault(one["method"], []).append({"budget": budget, "values": one["per_seed"]})
         drawn = {"metric": metric, "higher_is_better": measured["higher_is_better"], "arms": arms}
         name = re.sub(r"[^\w.+]+", "_", metric)
@@ -144,8 +149,20 @@ def _what_was_done(result: Result) -> str:
         f"each, with the seeds {', '.join(map(str, seeds))}; {result['num_rows']:,} rows to choose from. "
         "Intervals are over these seeds, of choosing and of training: they say nothing about other data or models."
     )
-    uneven = _uneven(result)
-    return said if not uneven else f"{said}\n\nNot as many rows as random: {'; '.join(uneven)}."
+    notes = [said]
+    if uneven := _uneven(result):
+        notes.append(f"Not as many rows as random: {'; '.join(uneven)}.")
+    arms = {one["method"]: one for one in result["costs"]["arms"]}
+    notes += [
+        f"{escape(method)} chooses an order in place of rows: trained on all {arms[method]['num_kept']:,.0f} of them "
+        f"for as many steps, it came to {arms[method]['num_seen']:,.0f}."
+        for method in result["on_all"]
+    ]
+    notes += [
+        f"{escape(method)} is a yardstick and no method: it was told of every row whether it is good."
+        for method in result["yardsticks"]
+    ]
+    return "\n\n".join(notes)
 
 
 def _uneven(result: Result) -> list[str]:

@@ -2,11 +2,14 @@
 
 "Better" and "worse" are said only where an interval that is corrected for all that was asked with it leaves out 0 (see
 `result.py`). What is merely the highest mean is called that, and what does not differ clearly "cannot be told apart".
+
+Yardsticks, which are told what is to be found out, and methods that train on all rows make no choice of rows that
+anyone else could make: they are not among what is best or cheapest, and have sentences of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hf_datasel.compare.grid import FULL, RANDOM
@@ -33,7 +36,14 @@ def write_verdict(result: Result, metric: str | None = None) -> str:
         raise ValueError(f"The comparison has no metric {metric!r}, only {result['metric_names']}.")
     measured = result["metrics"][metric]
     one = _Verdict(result, metric, measured["higher_is_better"], measured["groups"][ALL])
-    sentences = [one.against_random(), one.best(), one.against_full(), one.cheapest()]
+    sentences = [
+        one.against_random(),
+        one.best(),
+        one.against_full(),
+        one.cheapest(),
+        *one.yardsticks(),
+        *one.on_all(),
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -64,28 +74,38 @@ def with_interval(difference: Record) -> str:
     return f"{difference['mean']:+.3g}{interval}"
 
 
+def turned(difference: Record) -> dict[str, Any]:
+    """A difference the other way round: the other less the method."""
+    swapped = {"method": difference["other"], "other": difference["method"], "mean": -difference["mean"]}
+    bounds = difference["corrected_interval"]
+    return {**difference, **swapped, "corrected_interval": bounds and [-bound for bound in bounds[::-1]]}
+
+
 class _Verdict:
     def __init__(self, result: Result, metric: str, higher_is_better: bool, measures: Mapping[str, Any]) -> None:
         self._metric, self._higher, self._measures = metric, higher_is_better, measures
         self._num_seeds = len(result["seeds"])
         self._shares = dict(zip(result["budgets"], result["shares"], strict=True))
         self._costs = {one["method"]: one for one in result["costs"]["methods"]}
+        self._yardsticks, self._on_all = result["yardsticks"], result["on_all"]
+        self._choices = [method for method in result["methods"] if method not in self._yardsticks]
         sign = 1 if higher_is_better else -1
-        subsets = [one for one in measures["means"] if one["method"] != FULL]
+        subsets = [one for one in measures["means"] if one["method"] in self._choices]
         self._full = next(one for one in measures["means"] if one["method"] == FULL)
         self._best = max(subsets, key=lambda one: (sign * one["mean"], -self._seconds(one["method"])))
 
     def against_random(self) -> str:
         """Which methods did better or worse than random rows, or that none can be told apart."""
-        differences = self._measures[f"against_{RANDOM}"]
+        asked = self._measures[f"against_{RANDOM}"]
+        differences = [one for one in asked if one["method"] in self._choices]
         measured = f"Measured by {self._metric} ({'higher' if self._higher else 'lower'} is better)"
         if self._num_seeds == 1:
             return (
                 f"{measured} with one seed, which has no spread to tell noise by, nothing can be said: run at least 3."
             )
         if not differences:
-            return f"{measured} over {self._num_seeds} seeds; only random rows and all rows were compared."
-        corrected = f"with intervals corrected for the number of comparisons ({len(differences)} with random rows)"
+            return f"{measured} over {self._num_seeds} seeds; no choice of rows but random ones was compared."
+        corrected = f"with intervals corrected for the number of comparisons ({len(asked)} with random rows)"
         told = [f"{measured} over {self._num_seeds} seeds, {corrected}."]
         clear = [one for one in differences if one["is_clear"]]
         if not clear:
@@ -102,26 +122,15 @@ class _Verdict:
     def best(self) -> str:
         """The best mean of a subset, and what choosing it costs."""
         what = "highest" if self._higher else "lowest"
-        cost = self._costs[self._best["method"]]
-        counts = f"{cost['forwards']:,} forwards, {cost['backwards']:,} backwards, fine-tunes: {cost['fine_tunes']:,}"
-        multiple, price = cost["trainings"]["seconds"], f"{cost['seconds']:.3g} s"
-        if multiple is not None:
-            price += f", {multiple:.2g} times one training on everything"
         return (
             f"The {what} mean of a subset is {self._best['mean']:.4g}, of {self._best['method']} at "
-            f"{self._at(self._best)} of the rows; choosing it costs {price} ({counts})."
+            f"{self._at(self._best)} of the rows; choosing it costs {self._price(self._best['method'])}."
         )
 
     def against_full(self) -> str:
         """How the best subset stands to training on everything."""
         own = self._find(f"against_{FULL}", self._best["method"])
-        everything = f"Training on everything has {self._full['mean']:.4g}"
-        if self._num_seeds == 1:
-            return f"{everything}."
-        if not own["is_clear"]:
-            return f"{everything}; the two cannot be told apart."
-        outcome = "better" if is_better(own, self._higher) else "worse"
-        return f"{everything}; the subset did {outcome} ({with_interval(own)})."
+        return f"Training on everything has {self._full['mean']:.4g}{self._outcome(own, 'the subset')}."
 
     def cheapest(self) -> str:
         """The cheapest method that is not clearly behind the best one, at the same budget."""
@@ -129,14 +138,62 @@ class _Verdict:
             return ""
         best, at = self._best["method"], self._at(self._best)
         limit = self._seconds(best)
-        cheaper = sorted((method for method in self._costs if self._seconds(method) < limit), key=self._seconds)
+        cheaper = sorted((method for method in self._choices if self._seconds(method) < limit), key=self._seconds)
         if not cheaper:
             return f"No method is cheaper than {best}."
         for method in cheaper:
             difference = self._find("pairs", best, method)
             if not difference["is_clear"]:
-                return f"The cheapest that cannot be told apart from it at {at} is {method}{self._mean_of(method)}."
+                return (
+                    f"The cheapest that cannot be told apart from it at {at} is {method}, with "
+                    f"{self._mean_at_best(method):.4g} and {self._seconds(method):.3g} s of choosing."
+                )
         return f"Every cheaper method did worse than {best} at {at}."
+
+    def yardsticks(self) -> Iterator[str]:
+        """How the best subset stands to what is chosen by those who know, and whether these did better than random."""
+        for method in self._yardsticks:
+            pair = self._find("pairs", self._best["method"], method)
+            pair = pair if pair["other"] == method else turned(pair)
+            mean, at = self._mean_at_best(method), self._at(self._best)
+            said = f"{method}, a yardstick that is told what nobody knows, has {mean:.4g} at {at}"
+            # Of random rows the next sentence speaks, by intervals of its own.
+            yield f"{said}{'' if self._best['method'] == RANDOM else self._outcome(pair, 'the subset')}."
+            if self._num_seeds > 1:
+                own = self._find(f"against_{RANDOM}", method)
+                stands = f"did {self._word(own)} than" if own["is_clear"] else "cannot be told apart from"
+                interval = f" ({with_interval(own)})" if own["is_clear"] else ""
+                yield f"{method} {stands} as many random rows{interval}."
+
+    def on_all(self) -> Iterator[str]:
+        """How training on all rows in another order stands to training on them at random, and what it costs."""
+        for method in self._on_all:
+            own = next(one for one in self._measures[f"against_{FULL}"] if one["method"] == method)
+            mean = next(one["mean"] for one in self._measures["means"] if one["method"] == method)
+            yield (
+                f"{method}, which trains on everything in an order that costs {self._price(method)}, has {mean:.4g} "
+                f"against {self._full['mean']:.4g}{self._outcome(own, 'it')}."
+            )
+
+    def _outcome(self, difference: Record, what: str) -> str:
+        """Which of the two did better, if any; nothing where there is one seed."""
+        if self._num_seeds == 1:
+            return ""
+        if not difference["is_clear"]:
+            return "; the two cannot be told apart"
+        return f"; {what} did {self._word(difference)} ({with_interval(difference)})"
+
+    def _word(self, difference: Record) -> str:
+        return "better" if is_better(difference, self._higher) else "worse"
+
+    def _price(self, method: str) -> str:
+        """What choosing costs."""
+        cost = self._costs[method]
+        counts = f"{cost['forwards']:,} forwards, {cost['backwards']:,} backwards, fine-tunes: {cost['fine_tunes']:,}"
+        multiple, price = cost["trainings"]["seconds"], f"{cost['seconds']:.3g} s"
+        if multiple is not None:
+            price += f", {multiple:.2g} times one training on everything"
+        return f"{price} ({counts})"
 
     def _claims(self, differences: Sequence[Record]) -> str:
         """Method by method, those with the largest difference first."""
@@ -176,10 +233,10 @@ class _Verdict:
             if one["budget"] == self._best["budget"] and names <= {one["method"], one["other"]}
         )
 
-    def _mean_of(self, method: str) -> str:
-        means = self._measures["means"]
-        own = next(one for one in means if (one["method"], one["budget"]) == (method, self._best["budget"]))
-        return f", with {own['mean']:.4g} and {self._costs[method]['seconds']:.3g} s of choosing"
+    def _mean_at_best(self, method: str) -> float:
+        """A method's mean at the best subset's budget."""
+        place = method, self._best["budget"]
+        return next(one["mean"] for one in self._measures["means"] if (one["method"], one["budget"]) == place)
 
     def _at(self, record: Record) -> str:
         return percent(self._shares[record["budget"]])

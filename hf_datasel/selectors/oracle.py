@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from hf_datasel.selectors.recorded import Recorded
 from hf_datasel.selectors.score import RowScoreSelector
 
+METRIC = "clean"
+
 
 @dataclass(frozen=True, kw_only=True)
 class OracleSelector(RowScoreSelector):
@@ -24,6 +26,8 @@ class OracleSelector(RowScoreSelector):
         budget: how many of the clean rows; without it all of them.
         threshold: 1, if at all.
         seed: of the draw.
+        column, good: not of `select`, but of what makes its Trace (`compare_selections`, `SelectingSFTTrainer`): the
+            column of the rows that says which are clean, and the value that clean ones have in it.
 
     Example:
         >>> from hf_datasel import Trace
@@ -32,11 +36,16 @@ class OracleSelector(RowScoreSelector):
         [0, 2]
     """
 
+    column: str | None = None
+    good: bool | int | str = True
+
     name: ClassVar[str] = "oracle"
     is_random: ClassVar[bool] = True
     direction: ClassVar[Literal["high", "low"]] = "high"
-    metrics: ClassVar[tuple[str, ...]] = ("clean",)
-    recorded_by: ClassVar[str] = "whoever corrupted the rows: Trace.from_arrays(ids, clean[:, None], metric='clean')"
+    metrics: ClassVar[tuple[str, ...]] = (METRIC,)
+    recorded_by: ClassVar[str] = (
+        "record_truth(dataset, column), or Trace.from_arrays(ids, clean[:, None], metric='clean')"
+    )
     default_threshold: ClassVar[float | str | None] = 1.0
 
     def _eligible(self, scores: NDArray[np.float32]) -> NDArray[np.bool_]:

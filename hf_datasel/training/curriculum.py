@@ -12,6 +12,7 @@ the Trace that is given.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,16 +72,17 @@ class ConfidenceCurriculumSampler(Sampler[int]):
         self._num_epochs = num_epochs
 
     def __iter__(self) -> Iterator[int]:
+        return iter(self.visits(self._epoch).tolist())
+
+    def visits(self, epoch: int) -> NDArray[np.int64]:
+        """The rows that an epoch visits, int64 [N], in order; raises RuntimeError before the training is planned."""
         if self._easiest_first is None:
             raise RuntimeError(
                 "The curriculum has not begun: add its callback before training, as in "
                 "trainer.add_callback(ConfidenceCurriculumCallback(trainer))."
             )
-        generator = np.random.default_rng([self._seed, self._epoch])
-        visits = curriculum_epoch(
-            self._easiest_first, self._epoch, self._num_epochs, **self._pace, generator=generator
-        )
-        return iter(visits.tolist())
+        generator = np.random.default_rng([self._seed, epoch])
+        return curriculum_epoch(self._easiest_first, epoch, self._num_epochs, **self._pace, generator=generator)
 
 
 class ConfidenceCurriculumCallback(TrainerCallback):
@@ -131,6 +133,7 @@ class ConfidenceCurriculumCallback(TrainerCallback):
         self._pace = (start_share, full_at)
         self._tokens_per_batch = tokens_per_batch
         self._sampler: ConfidenceCurriculumSampler | None = None
+        self._num_batches = 0  # of an epoch, on one process
         trainer._get_train_sampler = self._make_sampler
 
     def _make_sampler(self, train_dataset: Any = None) -> ConfidenceCurriculumSampler:
@@ -144,9 +147,25 @@ class ConfidenceCurriculumCallback(TrainerCallback):
     ) -> None:
         """Score the examples, or find what the run that is resumed has scored, and plan the epochs."""
         assert self._sampler is not None  # the dataloader is there already
-        num_batches = len(kwargs["train_dataloader"])
-        steps_per_epoch = -(-num_batches // args.gradient_accumulation_steps)
-        self._sampler.begin(self._find_difficulty(state), state.max_steps / steps_per_epoch)
+        self._num_batches = len(kwargs["train_dataloader"])
+        self._sampler.begin(self._find_difficulty(state), state.max_steps / self._steps_per_epoch)
+
+    def num_visited(self) -> int:
+        """How many examples the training has visited by now, each once or more."""
+        if self._sampler is None:
+            return 0
+        args, steps = self._trainer.args, self._trainer.state.global_step
+        per_batch = args.train_batch_size * args.world_size
+        visited = np.zeros(len(self._sampler), bool)
+        for epoch in range(math.ceil(steps / self._steps_per_epoch) if steps else 0):
+            own_steps = min(self._steps_per_epoch, steps - epoch * self._steps_per_epoch)
+            num_batches = min(self._num_batches, own_steps * args.gradient_accumulation_steps)
+            visited[self._sampler.visits(epoch)[: num_batches * per_batch]] = True
+        return int(np.count_nonzero(visited))
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return -(-self._num_batches // self._trainer.args.gradient_accumulation_steps)
 
     def _find_difficulty(self, state: TrainerState) -> NDArray[np.floating]:
         """Of every row of the training set."""

@@ -27,9 +27,11 @@ from hf_datasel.training.influence.baselines import record_datainf, record_ifd
 from hf_datasel.training.loss_trajectory import LossTrajectoryCallback
 from hf_datasel.training.stage_proxy import Learner, StageProxy
 from hf_datasel.training.valuing import embed_rows, keep, text_of, value_by_games, value_in_run
+from hf_datasel.truth import record_truth
 from hf_datasel.valuation import Valuation
 
-BY_NUMBER = ("bm25", "dsir", "embeddings", "length", "valuation")  # read rows by number, which a stream does not allow
+# Read rows by number, which a stream does not allow.
+BY_NUMBER = ("bm25", "clean", "dsir", "embeddings", "length", "valuation")
 
 
 def metric_of(selector: Selector) -> str:
@@ -40,6 +42,8 @@ def metric_of(selector: Selector) -> str:
 def is_recordable(selector: Selector) -> bool:
     """Whether a stage can make what the selector reads."""
     metric = metric_of(selector)
+    if metric == "clean" and getattr(selector, "column", None) is None:
+        return False
     return metric == "none" or (metric in RECORDERS and selector.reads is EVIDENCE_KINDS.get(metric, Trace))
 
 
@@ -56,7 +60,14 @@ def recording_of(selector: Selector) -> tuple[Any, ...]:
         return metric, isinstance(selector, HighLearnabilitySelector)  # which has checkpoints of its own
     if metric == "influence":
         return metric, tuple(sorted(getattr(selector, "evidence", ()))), selector.seed  # which damages rows
+    if metric == "clean":
+        return metric, *truth_of(selector)
     return (metric,)
+
+
+def truth_of(selector: Selector) -> tuple[Any, Any]:
+    """The column that says which rows are good, and what it says of them."""
+    return getattr(selector, "column", None), getattr(selector, "good", True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +237,11 @@ def _lengths(stage: EvidenceStage) -> None:
     _once(stage, partial(record_lengths, stage.dataset, answer=stage.text), "Recording lengths")
 
 
+def _truth(stage: EvidenceStage) -> None:
+    column, good = truth_of(stage.selector)
+    _once(stage, partial(record_truth, stage.dataset, column, good=good), "Reading which rows are good")
+
+
 def _once(stage: EvidenceStage, record: Callable[..., Trace], what: str) -> None:
     """Write the Trace on the main process, the others waiting."""
 
@@ -272,6 +288,7 @@ RECORDERS: dict[str, Callable[[EvidenceStage], SFTTrainer | None]] = {
     "dsir": _dsir,
     "bm25": _bm25,
     "length": _lengths,
+    "clean": _truth,
     "embeddings": _embeddings,
     "valuation": _valuation,
 }

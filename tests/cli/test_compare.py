@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hf_datasel import Selection
 from hf_datasel.cli import main
 from tests.cli.lines import TRAINING
+from tests.training.utility.evaluate_scripts import SCRIPT, modules_apart
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,29 @@ def test_a_comparison_from_the_command_line_and_from_yaml(tiny_files, unseen, tm
     assert {path: path.stat().st_mtime_ns for path in before} == before, "the same comparison, which was done"
 
 
+def test_a_yardstick_an_order_and_a_metric_of_evaluate(tiny_files, unseen, tmp_path):
+    script = tmp_path / "overlap.py"
+    script.write_text(SCRIPT)
+    shape = "--budgets 0.5 --seeds 1 --selection_num_checkpoints 2 --methods confidence_curriculum oracle --metrics"
+    methods = {"oracle": {"column": "source", "good": "common"}, "confidence_curriculum": {"full_at": 1.0}}
+    metrics = {str(script): {"entry": "wrong", "greater_is_better": False, "max_new_tokens": 3}}
+    more = ["--method_options", json.dumps(methods), "--metric_options", json.dumps(metrics)]
+    with modules_apart(tmp_path / "modules"):
+        assert main(line(tiny_files, unseen, tmp_path / "out", *shape.split(), "loss", str(script), *more)) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["yardsticks"], result["on_all"]) == (["oracle"], ["confidence_curriculum"])
+    assert {name: one["higher_is_better"] for name, one in result["metrics"].items()} == {
+        "loss": False,
+        "overlap.wrong": False,
+    }
+    rows = [json.loads(text) for text in tiny_files.data.read_text().splitlines()]
+    kept = Selection.load(tmp_path / "out" / "selections" / "oracle-0.5-42").ids
+    assert {rows[number]["source"] for number in kept} == {"common"}
+    cell = json.loads((tmp_path / "out" / "cells" / "confidence_curriculum-1.0-42.json").read_text())
+    assert (cell["num_kept"], cell["steps"]) == (40, 4)
+    assert 0 <= cell["metrics"]["overlap.wrong"]["all"] <= 1
+
+
 @pytest.mark.parametrize(
     ("code", "more", "message"),
     [
@@ -66,6 +91,25 @@ def test_a_comparison_from_the_command_line_and_from_yaml(tiny_files, unseen, tm
         (2, ("--methods", "s2l", "--method_options", "{"), "--method_options: '{' is no JSON"),
         (2, ("--methods", "s2l", "--method_options", '{"s3l": {}}'), "--method_options: s3l is none of --methods s2l"),
         (2, ("--methods", "s2l", "--method_options", '{"s2l": 3}'), "s2l has 3, no JSON object"),
+        (2, ("--methods", "s2l", "--metric_options", '{"bleu": {}}'), "bleu is none of --metrics loss exact_match"),
+        (2, ("--methods", "s2l", "--metric_options", '{"loss": {"entry": "a"}}'), "loss has no options"),
+        (
+            2,
+            ("--methods", "s2l", "--metrics", "x.py", "--metric_options", '{"x.py": {"entri": 1}}'),
+            r"entri is no option of x.py \(entry, greater_is_better, max_new_tokens, batch_size\)",
+        ),
+        (
+            2,
+            ("--methods", "s2l", "--metrics", "x.py", "--metric_options", '{"x.py": {"greater_is_better": "no"}}'),
+            "greater_is_better of x.py must be true or false",
+        ),
+        (1, ("--methods", "oracle"), "oracle at 0.05: 'oracle' is told which rows are good: name the column"),
+        (
+            1,
+            ("--methods", "oracle", "--method_options", '{"oracle": {"column": "source"}}'),
+            "'source' is of string, and good=True is no value of it",
+        ),
+        (1, ("--methods", "s2l", "--metrics", "no/such.py"), "metric='no/such.py' is not .*evaluate cannot load it"),
         (1, ("--methods", "s2l", "--budgets", "41"), "random at 41: .*there are 40 candidates"),
         (1, ("--methods", "s2l", "--num_seeds", "0"), "num_seeds=0: at least one repetition"),
         (1, ("--methods", "s2l", "--selection_budget", "0.1"), "selection_budget=0.1 is of a single selection"),

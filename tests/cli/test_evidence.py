@@ -114,7 +114,8 @@ def test_train_in_one_call_and_by_three_commands_agree(
         "train", *data, *trusted, "--output_dir", one, "--selection_method", "shed", "--selection_budget", "0.25",
         *flags("selection_"),
     )  # fmt: skip
-    run("record", "--metric", "shapley", *data, *trusted, *flags(), "--trace_dir", tmp_path / "valuation")
+    run("record", "--metric", "shapley", *data, *trusted, *flags(), "--trace_dir", tmp_path / "valuation",
+        "--output_dir", tmp_path / "fine_tunes")  # fmt: skip
     by_hand = Valuation.load(tmp_path / "valuation")
     assert Valuation.load(one / "_selection_stage" / "valuation").values.tolist() == by_hand.values.tolist()
     run("select", "--method", "shed", "--trace_dir", tmp_path / "valuation", "--budget", "0.25",

@@ -33,6 +33,33 @@ def test_a_label_stands_before_its_chain():
     assert Method("clues", options={"score": "dot"}).describe() == {"chain": "clues", "options": {"score": "dot"}}
 
 
+def test_the_confidence_curriculum_has_one_budget_under_whatever_label():
+    plan = Plan(["easy=confidence_curriculum", "s2l"], [0.1, 0.2], num_seeds=1)
+    found = [(cell.method.label, cell.budget) for cell in plan.cells() if cell.method.is_on_all]
+    assert found == [("easy", 1.0), ("full", 1.0)]
+
+
+class Rouge:
+    """As an `EvaluateMetric` says it."""
+
+    name, entry = "rouge", "rougeL"
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("exact_match", "exact_match"),
+        ("/some/where/overlap.py", "overlap"),
+        ("metrics/overlap", "overlap"),
+        ("user/overlap", "overlap"),
+        (Rouge(), "rouge.rougeL"),
+        (len, "len"),
+    ],
+)
+def test_metrics_are_called_by_the_last_part_of_their_path(metric, name):
+    assert Plan(["s2l"], [0.1], metrics=[metric]).metric_names == [name]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -52,6 +79,7 @@ def test_a_label_stands_before_its_chain():
         ({"methods": [Method("full", options={"budget": 0.5})]}, "'full' is always there, .* without options"),
         ({"equal": "time"}, r"equal='time' must be one of \('steps', 'epochs'\)"),
         ({"metrics": ["loss", "loss"]}, "metrics: loss is there twice"),
+        ({"metrics": ["a/x.py", "b/x.py"]}, "metrics: x is there twice"),
         ({"metrics": ()}, "metrics=.* must be a list of one or more"),
     ],
 )
@@ -65,6 +93,6 @@ def test_a_method_becomes_the_arguments_of_a_run_of_its_own(tmp_path):
     one = args_of(Method("clues", options={"score": "dot"}), args, 0.25, 43)
     assert (one.selection_method, one.selection_options) == ("clues", {"score": "dot"})
     assert (one.selection_budget, one.selection_seed, one.selection_strata_column) == (0.25, 43, "source")
-    everything = args_of(Method("full"), args, 1.0, 43)
-    assert (everything.selection_budget, everything.selection_strata_column) == (None, None)
+    for everything in (args_of(Method(name), args, 1.0, 43) for name in ("full", "confidence_curriculum")):
+        assert (everything.selection_budget, everything.selection_strata_column) == (None, None)
     assert (args.selection_method, args.selection_seed) == ("s2l", 42), "the run's own arguments stay"

@@ -37,9 +37,11 @@ def clear_ones(p_values: dict[Any, float]) -> set[Any]:
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([0.0, 0.02, 0.2]))
-def test_every_number_is_that_of_the_cells(seed: int, num_seeds: int, effect: float) -> None:
-    world = make_world(noisy({"s2l": effect, "clues": -effect}, 0.02, seed), num_seeds=num_seeds, groups=GROUPS)
+@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([0.0, 0.02, 0.2]), st.booleans())
+def test_every_number_is_that_of_the_cells(seed: int, num_seeds: int, effect: float, has_order: bool) -> None:
+    score = noisy({"s2l": effect, "clues": -effect, "order": effect}, 0.02, seed)
+    on_all = ("order",) if has_order else ()
+    world = make_world(score, num_seeds=num_seeds, groups=GROUPS, on_all=on_all)
     result = world.summarise()
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     scores: dict[tuple[str, str, float], list[float]] = {}
@@ -71,7 +73,8 @@ def test_every_number_is_that_of_the_cells(seed: int, num_seeds: int, effect: fl
                 values = [a - b for a, b in zip(scores[group, method, budget], against, strict=True)]
                 assert one["mean"] == pytest.approx(statistics.fmean(values))
                 p_values[group, method, budget], answers[group, method, budget] = p_value(values), one
-        assert len(answers) == len(groups) * 2 * (2 if family == "against_random" else 3)
+        num_arms = 2 * 2 if family == "against_random" else 2 * 3 + has_order
+        assert len(answers) == len(groups) * num_arms
         assert {key for key, one in answers.items() if one["is_clear"]} == clear_ones(p_values)
 
 
@@ -177,6 +180,13 @@ def without(entry: str) -> World:
     return world
 
 
+def with_order(**entries: Any) -> World:
+    """One whose cells of the first seed say something else."""
+    world = make_world(noisy({}, 0.02), on_all=("order",))
+    cells = [{**cell, **entries} if (cell["method"], cell["seed"]) == ("order", 0) else cell for cell in world.cells]
+    return world._replace(cells=cells)
+
+
 def cut(method: str) -> World:
     world = make_world(noisy({}, 0.02))
     return World([cell for cell in world.cells if cell["method"] != method], world.costs, world.selections)
@@ -192,6 +202,12 @@ def cut(method: str) -> World:
         (cut("random"), "'random', which the others are held against"),
         (cut("full"), "'full', which the others are held against"),
         (changed(6, budget=0.9), "full has the budgets"),
+        (with_order(budget=0.5), "full and order has the budgets"),
+        (with_order(num_seen=None), "None as its num_seen"),
+        (cut("full")._replace(on_all=("clues",)), "'full', which the others are held against"),
+        (with_order(seed=9), "These cells are missing: "),
+        (make_world(noisy({}, 0.02))._replace(on_all=("order",)), r"missing: \(order, budget 1.0, seed 0\)"),
+        (with_order()._replace(costs={}), "No costs are given for 's2l'"),
         (changed(2, train_seconds=None), "None as its train_seconds"),
         (changed(2, metrics={"exact_match": {"all": math.nan}}), "nan as its exact_match of all, which is no finite"),
         (changed(2, metrics={"loss": {"all": 1.0}}), r"\['loss'\], and the first cell has \['exact_match'\]"),

@@ -79,7 +79,8 @@ def test_costs_are_told_in_trainings(result: dict[str, Any]) -> None:
     rows = {row[0]: row[1:] for row in cells_of(choosing)}
     assert rows["clues"] == ["92", "0.92", "1,300 (3.25×)", "500 (1.25×)", "1"]
     assert rows["random"] == ["2", "0.02", "0", "0", "0"]
-    assert {row[0]: row[1:] for row in cells_of(together)}["s2l"] == ["1.32", "1.32"]
+    assert {row[0]: row[1:] for row in cells_of(together)}["s2l"] == ["1.32", "1.32", "–"]
+    assert cells_of(together)[-1] == ["full", "–", "–", "1.02"]
     assert "for 90 s (without sharing it between methods: 120 s)" in whole
     assert "trained 35 models for 3,500 s" in whole
 
@@ -154,3 +155,30 @@ def test_another_number_of_rows_than_random_is_told() -> None:
     text = as_markdown(World(world.cells, world.costs, selections).summarise(), {})
     assert "Not as many rows as random: clues at 50% kept 12 of 20." in text
     assert "Not as many rows" not in as_markdown(make_world(noisy({}, 0.02)).summarise(), {})
+
+
+def test_an_order_of_all_rows_stands_beside_full(tmp_path: Path) -> None:
+    world = make_world(noisy({}, 0.02), ("random", "s2l"), on_all=("order",))
+    result = world.summarise(yardsticks=("s2l",))
+    written = write_comparison(result, tmp_path).markdown()
+    assert [row[0] for row in cells_of(quality_table(result, "exact_match"))] == [
+        "method",
+        "random",
+        "s2l",
+        "order",
+        "full",
+    ]
+    order, full = cells_of(quality_table(result, "exact_match"))[-2:]
+    assert (order[1:3], full[1:3]) == (["–", "–"], ["–", "–"])
+    means = {one["method"]: one["mean"] for one in result["metrics"]["exact_match"]["groups"]["all"]["means"]}
+    assert float(order[3].split()[0]) == pytest.approx(means["order"], rel=1e-3)
+    _, choosing, _, together, _ = cost_tables(result)
+    assert cells_of(choosing)[-1][:2] == ["order", "32"]
+    assert cells_of(together)[-2] == ["order", "–", "–", "1.32"]
+    assert (
+        "order chooses an order in place of rows: trained on all 40 of them for as many steps, it came to 30."
+        in written
+    )
+    assert "s2l is a yardstick and no method: it was told of every row whether it is good." in written
+    with open(tmp_path / "report" / "exact_match_by_budget.csv", newline="") as file:
+        assert [float(row["budget"]) for row in csv.DictReader(file) if row["arm"] == "order"] == [1.0]

@@ -32,42 +32,74 @@ def clear_ones(result: dict[str, Any], family: str, metric: str = "exact_match")
 
 @settings(max_examples=60)
 @given(
-    effects=st.lists(st.sampled_from([-0.3, -0.05, 0.0, 0.05, 0.3]), min_size=3, max_size=3),
+    effects=st.lists(st.sampled_from([-0.3, -0.05, 0.0, 0.05, 0.3]), min_size=4, max_size=4),
     num_seeds=st.integers(1, 6),
     seed=st.integers(0, 1000),
     lower_is_better=st.booleans(),
+    yardsticks=st.sampled_from([(), ("m1",), ("m0", "m1", "m2")]),
+    on_all=st.sampled_from([(), ("order",)]),
 )
 def test_words_of_difference_stand_only_for_intervals_without_0(
-    effects: list[float], num_seeds: int, seed: int, lower_is_better: bool
+    effects: list[float],
+    num_seeds: int,
+    seed: int,
+    lower_is_better: bool,
+    yardsticks: tuple[str, ...],
+    on_all: tuple[str, ...],
 ) -> None:
-    score = noisy(dict(zip(METHODS[1:], effects, strict=True)), 0.03, seed)
+    score = noisy(dict(zip((*METHODS[1:], "order"), effects, strict=True)), 0.03, seed)
     costs = {
         "m0": [],
         "m1": [{**dict.fromkeys(("seconds", "forwards", "backwards", "fine_tunes"), 9), "evidence": "e"}],
     }
-    world = make_world(score, METHODS, num_seeds=num_seeds, costs={**costs, "m2": []})
-    result = world.summarise(lower_is_better=("exact_match",) if lower_is_better else ())
+    world = make_world(score, METHODS, num_seeds=num_seeds, costs={**costs, "m2": []}, on_all=on_all)
+    result = world.summarise(lower_is_better=("exact_match",) if lower_is_better else (), yardsticks=yardsticks)
     verdict = result["verdict"]
     expected: dict[str, set[tuple[str, str]]] = {}
     for one in clear_ones(result, "against_random"):
         low, high = one["corrected_interval"]
         assert low > 0 or high < 0
         word = "better" if (one["mean"] < 0) == lower_is_better else "worse"
-        expected.setdefault(word, set()).add((one["method"], f"{100 * one['budget']:.3g}%"))
+        if one["method"] not in yardsticks:
+            expected.setdefault(word, set()).add((one["method"], f"{100 * one['budget']:.3g}%"))
     assert claims(verdict) == expected
 
     sign = -1 if lower_is_better else 1
-    means = [one for one in result["metrics"]["exact_match"]["groups"]["all"]["means"] if one["method"] != "full"]
+    choices = [method for method in METHODS if method not in yardsticks]
+    means = [one for one in result["metrics"]["exact_match"]["groups"]["all"]["means"] if one["method"] in choices]
     best = max(means, key=lambda one: sign * one["mean"])
-    to_full = [
-        one
-        for one in clear_ones(result, "against_full")
-        if (one["method"], one["budget"]) == (best["method"], best["budget"])
-    ]
-    assert ("the subset did better" in verdict) == any(sign * one["mean"] > 0 for one in to_full)
-    assert ("the subset did worse" in verdict) == any(sign * one["mean"] < 0 for one in to_full)
+
+    def said(pattern: str) -> str | None:
+        """The word of difference behind a pattern, None for none."""
+        (word,) = re.findall(
+            pattern + r"(?:; (?:the subset|it) did (better|worse) \(|; the two cannot|\.(?: |$))", verdict
+        )
+        return word or None
+
+    def word_of(family: str, method: str, other: str, budget: float) -> str | None:
+        """What a clear difference says of the method."""
+        for one in clear_ones(result, family):
+            if one["budget"] == budget and {one["method"], one["other"]} == {method, other}:
+                is_more = one["mean"] * (1 if one["method"] == method else -1) > 0
+                return "worse" if is_more == lower_is_better else "better"
+        return None
+
+    number = r"[-\d.e+]+?"
+    full_word = said(f"Training on everything has {number}")
+    assert full_word == word_of("against_full", best["method"], "full", best["budget"])
+    for method in yardsticks:
+        word = said(f"{method}, a yardstick that is told what nobody knows, has {number} at [\\d.]+%")
+        if best["method"] != "random":
+            assert word == word_of("pairs", best["method"], method, best["budget"])
+        own = re.findall(rf"{method} did (better|worse) than as many random rows \(", verdict)
+        clear = word_of("against_random", method, "random", best["budget"])
+        assert own == ([clear] if clear else [])
+    for method in on_all:
+        word = said(rf"{method}, which trains on everything in an order that costs .*?, has {number} against {number}")
+        assert word == word_of("against_full", method, "full", 1.0)
+
     costs_of = {one["method"]: one["seconds"] for one in result["costs"]["methods"]}
-    cheaper = {method for method in METHODS if costs_of[method] < costs_of[best["method"]]}
+    cheaper = {method for method in choices if costs_of[method] < costs_of[best["method"]]}
     behind = {
         name
         for one in clear_ones(result, "pairs")
@@ -81,7 +113,7 @@ def test_words_of_difference_stand_only_for_intervals_without_0(
     # no other word of difference than those that were looked at
     rest = re.sub(r"\((higher|lower) is better\)|did (better|worse) than as many random rows", "", verdict)
     rest = re.sub(
-        r"the subset did (better|worse)|Every cheaper method did worse than m\d|The (highest|lowest)", "", rest
+        r"(the subset|it) did (better|worse)|Every cheaper method did worse than m\d|The (highest|lowest)", "", rest
     )
     assert not re.search(r"better|worse|best|worst|beat|outperform|superior|higher|lower|clearly|signific", rest)
 
@@ -144,7 +176,7 @@ def test_the_best_is_the_cheapest_of_those_that_tie() -> None:
 
 def test_random_and_full_alone() -> None:
     verdict = make_world(noisy({}, 0.03), ("random",)).summarise()["verdict"]
-    assert "only random rows and all rows were compared" in verdict
+    assert "no choice of rows but random ones was compared" in verdict
 
 
 def test_many_methods_are_not_all_spelled_out() -> None:
@@ -169,3 +201,47 @@ def test_a_metric_of_which_less_is_better() -> None:
     assert claims(other.replace("s2l", "m0"))["worse"] == {("m0", "10%"), ("m0", "50%")}
     with pytest.raises(ValueError, match="no metric 'accuracy', only"):
         write_verdict(result, "accuracy")
+
+
+def test_a_yardstick_is_no_recommendation_however_good_it_is() -> None:
+    effects = {"s2l": 0.1, "m oracle": 0.4}
+    result = make_world(noisy(effects, 0.005), ("random", "s2l", "m oracle"), (0.1,), num_seeds=5).summarise(
+        yardsticks=("m oracle",)
+    )
+    assert result["yardsticks"] == ["m oracle"]
+    verdict = result["verdict"]
+    assert claims(verdict.replace("s2l", "m0"))["better"] == {("m0", "10%")}
+    assert "(2 with random rows)" in verdict, "corrected for the yardstick's, too"
+    assert re.search(r"The highest mean of a subset is 0\.\d+, of s2l at 10%", verdict)
+    assert "The cheapest" not in verdict
+    assert "Every cheaper method did worse than s2l" in verdict, "random; the yardstick did not"
+    assert re.search(r"m oracle, a yardstick that .*, has 0\.\d+ at 10%; the subset did worse \(-0\.[23]", verdict)
+    assert re.search(r"m oracle did better than as many random rows \(\+0\.[34]", verdict)
+
+
+def test_beside_a_yardstick_alone_nothing_is_recommended_but_random() -> None:
+    world = make_world(noisy({"m0": 0.4}, 0.005), ("random", "m0"), (0.1,), num_seeds=5)
+    verdict = world.summarise(yardsticks=("m0",))["verdict"]
+    assert "no choice of rows but random ones was compared" in verdict
+    assert "of random at 10% of the rows" in verdict
+    assert "m0 did better than as many random rows (+0.4" in verdict
+
+
+def test_an_order_of_all_rows_is_held_against_all_rows_alone() -> None:
+    effects = {"order": 0.3, "s2l": 0.1}
+    world = make_world(noisy(effects, 0.005), ("random", "s2l"), (0.1, 4), num_seeds=5, on_all=("order",))
+    result = world.summarise()
+    assert (result["methods"], result["on_all"]) == (["random", "s2l"], ["order"])
+    groups = result["metrics"]["exact_match"]["groups"]["all"]
+    own = {family: [one for one in groups[family] if one["method"] == "order"] for family in groups}
+    assert [(one["other"], one["budget"]) for one in own["against_full"]] == [("full", 1.0)]
+    assert own["against_random"] == own["pairs"] == []
+    assert [one["budget"] for one in own["means"]] == [1.0]
+    assert "order" not in result["overlap"][0]["methods"]
+    verdict = result["verdict"]
+    assert "of s2l at 10% of the rows" in verdict, "the best subset, as an order is none"
+    assert re.search(
+        r"order, which trains on everything in an order that costs 32 s, 0\.32 times one training on everything \(900 "
+        r"forwards, 100 backwards, fine-tunes: 1\), has 0\.\d+ against 0\.\d+; it did better \(\+0\.[23]",
+        verdict,
+    )

@@ -21,9 +21,10 @@ class World(NamedTuple):
     cells: list[dict[str, Any]]
     costs: dict[str, list[dict[str, Any]]]
     selections: dict[tuple[str, int | float, int], Selection]
+    on_all: Sequence[str] = ()
 
     def summarise(self, **options: Any) -> dict[str, Any]:
-        return summarise(self.cells, self.costs, self.selections, **options)
+        return summarise(self.cells, self.costs, self.selections, on_all=self.on_all, **options)
 
 
 def make_world(
@@ -34,13 +35,17 @@ def make_world(
     groups: Sequence[str] = (),
     metrics: Sequence[str] = ("exact_match",),
     costs: Mapping[str, Any] | None = None,
+    on_all: Sequence[str] = (),
 ) -> World:
-    """A world of which `score(method, budget, seed, group)` is the metric; "full" is there by itself."""
+    """A world of which `score(method, budget, seed, group)` is the metric; "full" is there by itself.
+
+    Methods on all rows make no Selection, and come to three rows in four.
+    """
     rng = np.random.default_rng(0)
     cells, selections = [], {}
     for seed in range(num_seeds):
-        for method in (*methods, "full"):
-            for budget in (1.0,) if method == "full" else budgets:
+        for method in (*methods, *on_all, "full"):
+            for budget in budgets if method in methods else (1.0,):
                 num_kept = budget if isinstance(budget, int) else round(budget * NUM_ROWS)
                 values = {group: score(method, budget, seed, group) for group in ("all", *groups)}
                 cells.append(
@@ -49,12 +54,15 @@ def make_world(
                         "select_seconds": 2.0, "train_seconds": 100.0, "metrics": dict.fromkeys(metrics, values),
                     }
                 )  # fmt: skip
+                if method in on_all:
+                    cells[-1]["num_seen"] = NUM_ROWS * 3 // 4
+                    continue
                 kept = np.zeros(NUM_ROWS, bool)
                 kept[rng.choice(NUM_ROWS, num_kept, replace=False)] = True
                 selections[method, budget, seed] = Selection(candidate_ids=np.arange(NUM_ROWS) * 3, kept=kept)
     if costs is None:
         costs = {"s2l": [TRACE], "clues": [INFLUENCE, TRACE], **{method: [] for method in methods if method[0] == "m"}}
-    return World(cells, dict(costs), selections)
+    return World(cells, {**{method: [TRACE] for method in on_all}, **costs}, selections, on_all)
 
 
 def noisy(effects: Mapping[str, float], noise: float, seed: int = 0) -> Score:

@@ -14,6 +14,8 @@ from hf_datasel.storage import read_json
 from recipes.benchmarks.effectiveness import figures, run, setting, tables
 from tests.compare.worlds import make_world, noisy
 
+SMOKE = setting.Setting(num_seeds=1, smoke=True)
+SKILLS = ("clean", "corrupted", "corpus-44", "checkpoints", "proxies", "recording")
 NUM_ROWS = 400
 WRONG_SHARE = 0.3
 
@@ -21,7 +23,7 @@ WRONG_SHARE = 0.3
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     work = tmp_path_factory.mktemp("effectiveness")
-    return work, run.run(setting.Setting(num_seeds=1, smoke=True), work, run.PARTS)
+    return work, run.run(SMOKE, work, [piece for piece in run.pieces_of(SMOKE) if piece in SKILLS])
 
 
 def losses(found: dict[str, Any]) -> dict[str, float]:
@@ -32,9 +34,11 @@ def test_everything_in_small_at_equal_rows_and_steps(smoke):
     _, result = smoke
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert list(result["worlds"]) == list(result["clusters"]) == list(setting.WORLDS)
-    assert list(result["checkpoints"]) == ["2", "8"]
-    assert list(result["proxies"]) == ["32x1", "16x1"]
-    parts = ("worlds", "clusters", "checkpoints", "proxies")
+    assert list(result["checkpoints"]) == ["2"]
+    assert list(result["proxies"]) == ["32x1"]
+    assert list(result["in_run"]) == list(result["corpora"]["44"]) == list(setting.WORLDS)
+    assert set(result["cpu_seconds"]) == set(SKILLS)
+    parts = ("worlds", "clusters", "checkpoints", "proxies", "in_run")
     for found in (one for part in parts for one in result[part].values()):
         arms = {one["method"]: one for one in found["costs"]["arms"]}
         assert {one["steps"] for one in arms.values()} == {10}
@@ -43,15 +47,15 @@ def test_everything_in_small_at_equal_rows_and_steps(smoke):
         assert all(math.isfinite(loss) and loss > 0 for loss in losses(found).values())
     assert result["worlds"]["clean"]["methods"] == [
         "random",
-        *(one.label for one in setting.Setting(smoke=True).methods),
+        *(one.label for one in SMOKE.methods("clean")),
     ]
     assert result["clusters"]["clean"]["methods"] == ["random", "s2l, K = 8", "s2l", "s2l, K = 100"]
 
 
 def test_the_share_of_wrong_answers_is_that_of_the_rows_kept(smoke):
     work, result = smoke
-    assert set(result["worlds"]["clean"]["corrupted_kept"]["random"]) == {0.0}
-    kept = result["worlds"]["corrupted"]["corrupted_kept"]
+    assert set(result["worlds"]["clean"]["flagged_kept"]["random"]) == {0.0}
+    kept = result["worlds"]["corrupted"]["flagged_kept"]
     assert all(0 < share < 1 for shares in kept.values() for share in shares)
     assert all(
         share * setting.BUDGET * NUM_ROWS == pytest.approx(round(share * setting.BUDGET * NUM_ROWS), abs=1e-3)
@@ -68,46 +72,51 @@ def test_a_cell_stands_for_all_comparisons_that_hold_it(smoke):
     for first, again in (
         (clean, result["clusters"]["clean"]),
         (wrong, result["clusters"]["corrupted"]),
-        (clean, result["checkpoints"]["8"]),
-        (clean, result["proxies"]["16x1"]),
     ):
         common = losses(again).keys() & first.keys()
         assert common >= {"random", "s2l", "full"}
         assert {name: losses(again)[name] for name in common} == {name: first[name] for name in common}
-    for other in (result["checkpoints"]["2"], result["proxies"]["32x1"]):
+    for other in (result["checkpoints"]["2"], result["proxies"]["32x1"], result["in_run"]["clean"]):
         assert losses(other)["full"] == clean["full"]
         assert losses(other)["s2l"] != clean["s2l"]
+    assert losses(result["corpora"]["44"]["clean"])["full"] != clean["full"]
 
 
 def test_what_is_there_is_not_done_again(smoke, monkeypatch):
     work, result = smoke
     monkeypatch.setattr("trl.SFTTrainer.train", lambda *args, **kwargs: pytest.fail("trained again"))
-    again = run.run(setting.Setting(num_seeds=1, smoke=True), work, ["clean"])
+    again = run.run(SMOKE, work, ["clean"])
     assert again["worlds"]["clean"] == result["worlds"]["clean"]
+    for piece in (work / "pieces").glob("*.json"):
+        piece.unlink()  # and where a piece was killed, its cells are there
+    assert run.run(SMOKE, work, ["clean"])["worlds"] == again["worlds"]
 
 
 def test_tables_and_picture_show_every_method_and_world(smoke, tmp_path):
     _, result = smoke
     text = tables.tables(result)
     lines = re.findall(r"^\| (.*?) \|", text, flags=re.MULTILINE)
-    methods = ["random", *(one.label for one in setting.Setting(smoke=True).methods), "full"]
+    few = [one.label for one in SMOKE.few]
+    methods = ["random", *few, "oracle", "full"]
     assert lines == [
         "trained on",
         "---",
         *methods,
         "S2L",
         "---",
+        "as above",
         "K = 8",
-        "K = 24",
         "K = 100",
         "T = 2",
-        "T = 8",
         "proxy 32x1",
-        "proxy 16x1",
+        "in_run",
+        "exact match",
+        "---",
+        *few,
     ]
     assert all(one["verdicts"]["exact_match"] in text for one in result["worlds"].values())
     figures.draw(result, tmp_path / "methods.png")
-    assert (tmp_path / "methods.csv").read_text().count("\n") == 1 + 2 * len(methods)
+    assert (tmp_path / "methods.csv").read_text().count("\n") == 2 * len(methods)  # in the clean world no oracle
 
 
 def world_of(effects: dict[str, float], noise: float, seed: int = 0) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def world_of(effects: dict[str, float], noise: float, seed: int = 0) -> dict[str
 
 
 def test_s2l_is_said_to_win_and_to_lose_where_it_does_and_by_how_much():
-    told = tables.s2l_told(world_of({"random": -0.2, "middle": 0.3}, 0.005))
+    told = tables.told_of("s2l", world_of({"random": -0.2, "middle": 0.3}, 0.005))
     better, worse, same = re.fullmatch(
         r".*: better than (.*); worse than (.*); not to be told apart from (.*)\.", told
     ).groups()
@@ -130,25 +139,42 @@ def test_s2l_is_said_to_win_and_to_lose_where_it_does_and_by_how_much():
 
 
 def test_an_interval_that_is_turned_round_holds_its_mean():
-    told = tables.s2l_told(world_of({"s2l": 0.3}, 0.005))
+    told = tables.told_of("s2l", world_of({"s2l": 0.3}, 0.005))
     bounds = re.findall(r"\(([+-][\d.]+), interval \[([+-][\d.]+), ([+-][\d.]+)\]\)", told)
     assert len(bounds) == 4
     assert all(0 < float(low) < float(mean) < float(high) for mean, low, high in bounds)
 
 
 def test_inside_the_noise_nothing_is_said():
-    told = tables.s2l_told(world_of({"s2l": 0.01}, 0.1))
+    told = tables.told_of("s2l", world_of({"s2l": 0.01}, 0.1))
     assert told == "S2L, all pairs corrected together: not to be told apart from random, mean, middle, full."
 
 
 def test_an_ablation_is_marked_where_it_differs_from_the_setting_of_the_comparison():
-    proxies = {"32x1": -0.3, "64x2": 0.0, "96x2": 0.0, "128x2": 0.3}
+    proxies = {"32x1": -0.3, "96x2": 0.0, "128x2": 0.3}
+    worlds = {"clean": world_of({}, 0.02, seed=9)}
     found = {name: world_of({"s2l": effect}, 0.02, seed) for seed, (name, effect) in enumerate(proxies.items())}
-    plan = {"proxy_size": {"hidden_size": 64, "num_layers": 2}}
-    _, *rows = tables.ablation_table({"settings": {"plan": plan}, "proxies": found})
-    assert [name for name, _ in rows] == [f"proxy {name}" for name in proxies]
-    assert [cell[-1] if cell[-1] in "▲▼" else "" for _, cell in rows] == ["▼", "", "", "▲"]
-    assert [float(cell.split()[0]) for _, cell in rows] == pytest.approx([0.2, 0.5, 0.5, 0.8], abs=0.05)
+    _, usual, *rows = tables.ablation_table({"worlds": worlds, "proxies": found})
+    assert [name for name, *_ in rows] == [f"proxy {name}" for name in proxies]
+    assert [cell[-1] if cell[-1] in "▲▼" else "" for _, cell, _ in rows] == ["▼", "", "▲"]
+    assert [float(cell.split()[0]) for _, cell, _ in (usual, *rows)] == pytest.approx([0.5, 0.2, 0.5, 0.8], abs=0.05)
+
+
+def test_corpora_are_what_an_interval_is_over():
+    corpora = {
+        str(seed): {"clean": world_of({"s2l": 0.2, "random": -0.1}, 0.01, seed), "corrupted": world_of({}, 0.1, seed)}
+        for seed in range(6)
+    }
+    header, s2l, mean, _ = tables.corpora_table(corpora)
+    assert header[1:] == [
+        f"less {other}, {world}" for world in ("clean", "corrupted") for other in ("random", "everything")
+    ]
+    assert (s2l[0], mean[0]) == ("s2l", "mean")
+    assert [cell[-1] for cell in s2l[1:]] == ["▲", "▲", "]", "]"]
+    assert [cell[-1] for cell in mean[1:3]] == ["▲", "]"]
+    mid, low, high = map(float, re.findall(r"[+-][\d.]+", s2l[1]))
+    assert mid == pytest.approx(0.3, abs=0.02)
+    assert 0 < low < mid < high
 
 
 def test_the_setting_is_the_quickstarts_on_a_corpus_that_nothing_was_chosen_on():
@@ -164,9 +190,16 @@ def test_the_setting_is_the_quickstarts_on_a_corpus_that_nothing_was_chosen_on()
 def test_a_world_or_a_part_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="unknown world 'moon'"):
         setting.Setting().plan("moon")
-    with pytest.raises(ValueError, match="unknown part 'all'"):
-        run.run(setting.Setting(smoke=True), tmp_path, ["all"])
+    with pytest.raises(ValueError, match="unknown piece 'all'"):
+        run.run(SMOKE, tmp_path, ["all"])
     assert not list(tmp_path.iterdir())
+
+
+def test_processes_share_the_pieces(smoke, tmp_path):
+    _, alone = smoke
+    together = run.run(SMOKE, tmp_path, ["checkpoints", "recording"], num_processes=2)
+    assert losses(together["checkpoints"]["2"]) == losses(alone["checkpoints"]["2"])
+    assert losses(together["in_run"]["clean"]) == losses(alone["in_run"]["clean"])
 
 
 def test_cells_were_trained_as_the_quickstart_trains(smoke):

@@ -243,3 +243,22 @@ def test_an_example_without_a_label_is_named(tmp_path: Path) -> None:
     trainer.add_callback(ConfidenceCurriculumCallback(trainer))
     with pytest.raises(ValueError, match="Example 5 has no label, so the model has no confidence in it"):
         trainer.train()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"max_steps": 1},
+        {"max_steps": 8, "gradient_accumulation_steps": 4},
+        {"max_steps": 3, "per_device_train_batch_size": 7, "dataloader_drop_last": True},
+        {"num_train_epochs": 1, "per_device_train_batch_size": 7},
+    ],
+)
+def test_how_many_examples_were_visited_is_counted(tmp_path: Path, options: dict[str, Any]) -> None:
+    trainer = sft_trainer(tmp_path, **options)
+    callback = ConfidenceCurriculumCallback(trainer, given_losses(), **PACE)
+    assert callback.num_visited() == 0
+    trainer.add_callback(callback)
+    rows = visited(trainer)
+    assert callback.num_visited() == len(set(rows))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hf_datasel import BM25Selector, LongestSelector, record_bm25, record_lengths
+from hf_datasel import BM25Selector, LongestSelector, OracleSelector, record_bm25, record_lengths, record_truth
 from tests.training.selecting import selecting, validation_rows
 from tests.training.tiny import make_dataset
 
@@ -31,6 +31,17 @@ def test_the_longest_answers_are_measured_in_characters(tmp_path: Path) -> None:
     wanted = LongestSelector(budget=6).select(record_lengths(make_dataset()))
     assert trainer.selection.ids.tolist() == wanted.ids.tolist()
     assert trainer.selection.scores.tolist() == [len(text) for text in make_dataset()["completion"]]
+
+
+def test_what_a_column_says_is_good_is_drawn_by_an_oracle(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"column": "source", "good": "odd"}
+    trainer = selecting(
+        tmp_path, selection_method="oracle", selection_options=options, selection_budget=6, max_steps=1
+    )
+    trainer.train()
+    wanted = OracleSelector(budget=6).select(record_truth(make_dataset(), **options))
+    assert trainer.selection.ids.tolist() == wanted.ids.tolist()
+    assert set(make_dataset().select(trainer.selection.ids)["source"]) == {"odd"}
 
 
 def test_facilities_are_located_among_embeddings(tmp_path: Path) -> None:

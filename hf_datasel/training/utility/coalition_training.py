@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,11 +55,12 @@ class CoalitionTraining:
             self.base.to(args.device)
 
     @contextmanager
-    def trained(self, ids: Ids) -> Iterator[SFTTrainer]:
+    def trained(self, ids: Ids, prepare: Callable[[SFTTrainer], None] | None = None) -> Iterator[SFTTrainer]:
         """A trainer that has trained on a coalition; on the empty one, a trainer at theta_0.
 
         Args:
             ids: example ids, in any order: rows come in the order of their ids.
+            prepare: of the trainer, before it trains.
 
         Raises:
             ValueError: no label is left, no step was taken, or the training diverged.
@@ -67,6 +68,8 @@ class CoalitionTraining:
         with self.start(ids) as trainer:
             if len(ids):
                 _require_labels(trainer.train_dataset)
+                if prepare is not None:
+                    prepare(trainer)
                 _require_trained(trainer, trainer.train().training_loss)
             yield trainer
         del trainer

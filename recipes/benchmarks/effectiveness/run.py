@@ -1,12 +1,14 @@
-"""S2L at 11% against everything and the other choices, with `compare_selections`, on the generated skill corpus.
+"""Which selection works, by `compare_selections`: generated skills, real mathematics, noisy clients, values of rows.
 
-    python -m recipes.benchmarks.effectiveness.run --work effectiveness
+    python -m recipes.benchmarks.effectiveness.run --data DATA --work effectiveness --num_processes 2
 
-Parts: "clean" and "corrupted" (30% wrong answers) hold all methods against each other; "clusters" varies S2L's K in
-both worlds, "checkpoints" the length of its trajectories and "proxies" the size of the model that is recorded, in the
-clean one. Every method trains the same target from the same start, for as many steps. Least confidence and middle
-perplexity stand for the trained proxy and for its first checkpoint ("early"); both are reported. What is in `--work`
-is not done again: a run that was killed goes on, and parts may run side by side where they are of different folders.
+Pieces, each of which one process does: "clean" and "corrupted" (30% wrong answers) hold all methods against each other
+on generated skills, and S2L with other K; "checkpoints", "proxies" and "recording" vary its trajectories; "corpus-44"
+and so on repeat a few methods on other corpora. "mathematics" is S2L and its paper's baselines on a real mixture,
+"clients" CLUES on clients with damaged rows, "valuations" SHED. `--data` is a folder with the real rows:
+gsm8k_train.jsonl, gsm8k_test.jsonl, mawps_asdiv.jsonl, svamp.jsonl and medquad.jsonl.
+
+What is in `--work` is not done again: a run that was killed goes on.
 """
 
 from __future__ import annotations
@@ -14,123 +16,57 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import multiprocessing
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from hf_datasel import Selection, __version__, compare_selections
-from hf_datasel.compare.jobs import SELECTIONS
-from hf_datasel.compare.plan import ALL, Cell, Method
-from hf_datasel.compare.verdict import write_verdict
-from hf_datasel.quickstart.jobs import Role, make_inputs, pretrain
-from hf_datasel.quickstart.plan import ModelSize, Plan
+from hf_datasel import __version__
+from hf_datasel.compare.sharing import do_all
 from hf_datasel.quickstart.progress import quiet_libraries
+from hf_datasel.storage import read_json, write_json
 from recipes.benchmarks.common import machine_class, versions, write_flat
+from recipes.benchmarks.effectiveness import skills
 from recipes.benchmarks.effectiveness.figures import draw
-from recipes.benchmarks.effectiveness.setting import (
-    BUDGET,
-    CLUSTERS,
-    NUM_CHECKPOINTS,
-    WORLDS,
-    Setting,
-    arguments,
-)
+from recipes.benchmarks.effectiveness.setting import CORPORA, NUM_CHECKPOINTS, WORLDS, Setting
 
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "transformers", "trl", "datasets", "faiss-cpu")
-PARTS = (*WORLDS, "clusters", "checkpoints", "proxies")
-METRICS = ("exact_match", "loss")
-ROLES: tuple[Role, ...] = ("proxy", "target")
 DIGITS = 6
+Piece = Callable[[Setting, Path], dict[str, Any]]  # by part of the result and name within it
+PIECES: dict[str, Piece] = {  # the long ones first
+    **{world: partial(skills.world, name=world) for world in WORLDS},
+    **{f"corpus-{seed}": partial(skills.corpus, seed=seed) for seed in CORPORA},
+    "checkpoints": skills.checkpoints,
+    "proxies": skills.proxies,
+    "recording": skills.recording,
+}
 
 
-def compare(
-    setting: Setting,
-    work: Path,
-    world: str,
-    methods: Sequence[Method],
-    *,
-    num_checkpoints: int = NUM_CHECKPOINTS,
-    proxy: ModelSize | None = None,
-) -> dict[str, Any]:
-    """A comparison in a world; what an earlier one in the same folder has done is taken from there.
+def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int = 1) -> dict[str, Any]:
+    """The pieces in the folder `work`, shared by so many processes; returns what `result.json` holds.
 
-    Args:
-        num_checkpoints: of trajectories.
-        proxy: in place of the quickstart's.
-
-    Returns:
-        Of the comparison's result what is told: see `_digest`.
-    """
-    plan = setting.plan(world, proxy)
-    root = work / (world if proxy is None else f"{world}-{_name(plan)}")
-    for role in ROLES:
-        pretrain(plan, root, role, advance=lambda _: None)
-    corpus = make_inputs(plan).corpus
-    folder = root / f"checkpoints-{num_checkpoints}"
-    comparison = compare_selections(
-        str(root / "models" / "target"),
-        arguments(plan, root / "models" / "proxy", num_checkpoints, folder),
-        corpus.train,
-        corpus.test,
-        methods=methods,
-        budgets=[BUDGET],
-        num_seeds=setting.num_seeds,
-        metrics=METRICS,
-        group_column="skill",
-    )
-    wrong = np.asarray(corpus.train["corrupted"])
-    kept = {
-        method.label: [_share(folder, Cell(method, BUDGET, seed), wrong) for seed in comparison.result["seeds"]]
-        for method in (Method("random"), *methods)
-    }
-    return {**_digest(comparison.result), "corrupted_kept": kept}
-
-
-def _name(plan: Plan) -> str:
-    """Of the proxy: width x layers."""
-    return f"{plan.proxy_size.hidden_size}x{plan.proxy_size.num_layers}"
-
-
-def _share(folder: Path, cell: Cell, wrong: np.ndarray) -> float:
-    """Of wrong answers among the rows that were kept."""
-    return float(wrong[Selection.load(folder / SELECTIONS / cell.name).ids].mean())
-
-
-def _digest(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison's result without the pairs' overlap and, in groups of test rows, without differences."""
-    metrics = {
-        name: {
-            **measured,
-            "groups": {
-                group: found if group == ALL else {"means": found["means"]}
-                for group, found in measured["groups"].items()
-            },
-        }
-        for name, measured in result["metrics"].items()
-    }
-    left_out = ("overlap", "verdict", "format", "version", "hf_datasel")
-    return {
-        **{name: value for name, value in result.items() if name not in left_out},
-        "metrics": metrics,
-        "verdicts": {name: write_verdict(result, name) for name in result["metric_names"]},
-    }
-
-
-def run(setting: Setting, work: Path, parts: Sequence[str]) -> dict[str, Any]:
-    """The parts in the folder `work`; returns what `result.json` holds.
+    `cpu_seconds` there are of the last process that worked at a piece: of a piece that was killed less than it took.
 
     Raises:
-        ValueError: there is no such part.
+        ValueError: there is no such piece.
     """
-    unknown = [part for part in parts if part not in PARTS]
+    unknown = [piece for piece in pieces if piece not in PIECES]
     if unknown:
-        raise ValueError(f"unknown part {unknown[0]!r}: choose from {PARTS}")
+        raise ValueError(f"unknown piece {unknown[0]!r}: choose from {list(PIECES)}")
+    begin = multiprocessing.get_context("spawn").Process
+    others = [begin(target=work_at, args=(setting, work, pieces)) for _ in range(num_processes - 1)]
+    for process in others:
+        process.start()
+    work_at(setting, work, pieces)
+    for process in others:
+        process.join()
     found: dict[str, Any] = {
         "benchmark": "effectiveness",
         "machine": machine_class(),
@@ -138,26 +74,45 @@ def run(setting: Setting, work: Path, parts: Sequence[str]) -> dict[str, Any]:
         "settings": {
             "plan": {**asdict(setting.plan("clean")), "corrupted": WORLDS},
             "num_checkpoints": NUM_CHECKPOINTS,
-            "methods": {method.label: method.describe() for method in setting.methods},
+            "methods": {method.label: method.describe() for world in WORLDS for method in setting.methods(world)},
             "equal": "steps",
             "smoke": setting.smoke,
         },
     }
-    with quiet_libraries():
-        found["worlds"] = {world: compare(setting, work, world, setting.methods) for world in WORLDS if world in parts}
-        if "clusters" in parts:
-            found["clusters"] = {world: compare(setting, work, world, list(CLUSTERS.values())) for world in WORLDS}
-        if "checkpoints" in parts:
-            found["checkpoints"] = {
-                str(number): compare(setting, work, "clean", setting.methods[:1], num_checkpoints=number)
-                for number in setting.checkpoints
-            }
-        if "proxies" in parts:
-            found["proxies"] = {
-                _name(setting.plan("clean", proxy)): compare(setting, work, "clean", setting.methods[:1], proxy=proxy)
-                for proxy in setting.proxies
-            }
+    for piece in PIECES:  # in this order, whatever was asked for first
+        if piece in pieces:
+            done = read_json(place(setting, work, piece), "piece")
+            found.setdefault("cpu_seconds", {})[piece] = done["cpu_seconds"]
+            for part, names in done["found"].items():
+                found.setdefault(part, {}).update(names)
     return _rounded(found)
+
+
+def pieces_of(setting: Setting) -> list[str]:
+    """What a whole run does: in a smoke run one other corpus stands for all."""
+    left_out = [f"corpus-{seed}" for seed in CORPORA if seed not in setting.corpora]
+    return [piece for piece in PIECES if piece not in left_out]
+
+
+def work_at(setting: Setting, work: Path, pieces: Sequence[str]) -> None:
+    """Do what no other process does; return when all is done."""
+    torch.set_num_threads(1)
+    gc.freeze()  # every Trainer collects garbage; what the imports left behind need not be searched each time
+
+    def do(piece: str) -> None:
+        begun = time.process_time()
+        found = PIECES[piece](setting, work)
+        path = place(setting, work, piece)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"found": found, "cpu_seconds": time.process_time() - begun})
+
+    with quiet_libraries():
+        do_all(pieces, partial(place, setting, work), do, lambda number: None)
+
+
+def place(setting: Setting, work: Path, piece: str) -> Path:
+    """Where a piece's result goes."""
+    return work / "pieces" / f"{piece}-{setting.num_seeds}{'-smoke' * setting.smoke}.json"
 
 
 def _rounded(value: Any) -> Any:
@@ -170,21 +125,23 @@ def _rounded(value: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the real rows")
     parser.add_argument("--work", type=Path, help="kept pieces, for a run that goes on; else a temporary folder")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--pieces", nargs="+", choices=list(PIECES), help="all if not given")
     parser.add_argument("--num_seeds", type=int, default=5)
+    parser.add_argument("--num_processes", type=int, default=1, help="at work side by side, a thread each")
     parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes; says nothing of methods")
     parser.add_argument("--output", type=Path, default=HERE / "result.json", help="where the result is written")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    gc.freeze()  # every Trainer collects garbage; what the imports left behind need not be searched each time
-    setting = Setting(options.num_seeds, options.smoke)
+    setting = Setting(options.num_seeds, options.smoke, options.data)
+    pieces = options.pieces or pieces_of(setting)
     with tempfile.TemporaryDirectory() as scratch:
-        content = run(setting, options.work or Path(scratch), options.parts)
+        content = run(setting, options.work or Path(scratch), pieces, options.num_processes)
     write_flat(options.output, content)
-    if content["worlds"]:
+    if "worlds" in content:
         draw(content, options.output.with_name("methods.png"))
-    print(json.dumps({world: one["verdicts"] for world, one in content["worlds"].items()}, indent=1))
+    verdicts = {world: one["verdicts"] for world, one in content.get("worlds", {}).items()}
+    print(json.dumps(verdicts, indent=1))
     print(f"wrote {options.output}")
 
 

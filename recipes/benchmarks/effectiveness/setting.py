@@ -1,22 +1,24 @@
-"""The setting of the study: its worlds, its methods, and the arguments of a training.
+"""The setting of the study on generated skills: its worlds, its methods, and the arguments of a training.
 
-Corpus, models and recipes are the quickstart's, and so is K = 24: they were settled on the corpora of seeds 1000 and
-1001. The corpus of this study is another one; nothing was chosen on it.
+Corpora, models and recipes are the quickstart's, and so is K = 24: they were settled on the corpora of seeds 1000 and
+1001. The corpora of this study are others; nothing was chosen on them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hf_datasel import SelectingSFTConfig
 from hf_datasel.compare.plan import Method
 from hf_datasel.quickstart.plan import ModelSize, Plan, QuickstartArguments, Recipe
 from recipes.benchmarks.common import common_arguments
 
+Mode = Literal["probe", "in_run"]
 WORLDS = {"clean": 0.0, "corrupted": 0.3}  # share of the answers that are wrong
 CORPUS_SEED = 43
+CORPORA = (44, 45, 46, 47, 48, 49)  # with models of their own, on which a few methods are held against each other
 BUDGET = 0.11
 NUM_CLUSTERS = 24
 NUM_CHECKPOINTS = 8
@@ -32,7 +34,9 @@ METHODS = (
     Method("middle_perplexity (early)", "middle_perplexity", {"at": "first"}),
     Method("high_learnability"),
     Method("facility_location"),
+    Method("confidence_curriculum"),
 )
+ORACLE = Method("oracle", options={"column": "corrupted", "good": False})  # where rows are corrupted
 # One after another, as S2L itself is in the comparison: what is done already is not done again.
 CLUSTERS = {
     num_clusters: Method(S2L if num_clusters == NUM_CLUSTERS else f"s2l, K = {num_clusters}", "s2l", options)
@@ -41,7 +45,7 @@ CLUSTERS = {
 }
 CHECKPOINTS = (2, 16)  # beside the eight of the comparison
 PROXIES = (ModelSize(32, 1, 4), ModelSize(128, 2, 4))  # beside the quickstart's; the larger one is the target's size
-SMOKE = {S2L, CHAIN, "facility_location"}  # a method, a chain, and other evidence
+FEW = {S2L, CHAIN, "facility_location"}  # a method, a chain, and other evidence: in a smoke run and on other corpora
 
 
 @dataclass(frozen=True)
@@ -51,28 +55,39 @@ class Setting:
     Args:
         num_seeds: repetitions of selecting and training.
         smoke: seconds instead of minutes: all is done, and little learned.
+        data: folder of the real rows, such as `gsm8k_train.jsonl`; None where no part on real rows is run.
     """
 
     num_seeds: int = 5
     smoke: bool = False
+    data: Path | None = None
 
-    @property
-    def methods(self) -> list[Method]:
+    def methods(self, world: str) -> list[Method]:
         """What is held against random rows and all rows."""
-        return [method for method in METHODS if not self.smoke or method.label in SMOKE]
+        return [*(self.few if self.smoke else METHODS), *([ORACLE] if WORLDS[world] else [])]
 
     @property
-    def checkpoints(self) -> list[int]:
-        """Of trajectories, ascending."""
-        return sorted((*CHECKPOINTS[: 1 if self.smoke else None], NUM_CHECKPOINTS))
+    def few(self) -> list[Method]:
+        """Of the methods those that are looked at again on other corpora."""
+        return [method for method in METHODS if method.label in FEW]
 
     @property
-    def proxies(self) -> list[ModelSize | None]:
-        """Of which trajectories are recorded, the smallest first; None is the quickstart's."""
-        return [PROXIES[0], None, *([] if self.smoke else PROXIES[1:])]
+    def checkpoints(self) -> tuple[int, ...]:
+        """Numbers of them in a trajectory, beside the comparison's."""
+        return CHECKPOINTS[:1] if self.smoke else CHECKPOINTS
 
-    def plan(self, world: str, proxy: ModelSize | None = None) -> Plan:
-        """Corpus, models and recipes of a world, with another proxy where one is given.
+    @property
+    def proxies(self) -> tuple[ModelSize, ...]:
+        """Of which trajectories are recorded, beside the quickstart's."""
+        return PROXIES[:1] if self.smoke else PROXIES
+
+    @property
+    def corpora(self) -> tuple[int, ...]:
+        """Their seeds."""
+        return CORPORA[:1] if self.smoke else CORPORA
+
+    def plan(self, world: str, proxy: ModelSize | None = None, corpus: int = CORPUS_SEED) -> Plan:
+        """Corpus, models and recipes of a world, with another proxy or of another corpus where one is given.
 
         Raises:
             ValueError: there is no such world.
@@ -85,14 +100,16 @@ class Setting:
                 budget=BUDGET,
                 num_clusters=NUM_CLUSTERS,
                 corrupted=WORLDS[world],
-                seed=CORPUS_SEED,
+                seed=corpus,
                 smoke=self.smoke,
             )
         )
         return plan if proxy is None else replace(plan, proxy_size=proxy)
 
 
-def arguments(plan: Plan, proxy: Path, num_checkpoints: int, output_dir: Path) -> SelectingSFTConfig:
+def arguments(
+    plan: Plan, proxy: Path, output_dir: Path, num_checkpoints: int = NUM_CHECKPOINTS, mode: Mode = "probe"
+) -> SelectingSFTConfig:
     """Of the target's trainings; the proxy is trained as the quickstart trains it."""
     return SelectingSFTConfig(
         **common_arguments(output_dir, **_recipe(plan.target_training)),
@@ -103,6 +120,7 @@ def arguments(plan: Plan, proxy: Path, num_checkpoints: int, output_dir: Path) -
         proxy_model=str(proxy),
         proxy_training_args=_recipe(plan.proxy_training),
         selection_seed=plan.seed,
+        selection_mode=mode,
         selection_num_checkpoints=num_checkpoints,
         selection_embedder=str(proxy),
     )

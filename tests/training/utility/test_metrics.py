@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import sys
 import textwrap
 from pathlib import Path
 
@@ -17,24 +16,9 @@ from hf_datasel.training.utility.metrics import ExactMatch, ValidationLoss
 from tests.training.reference import reference_losses, tokens_and_labels
 from tests.training.tiny import make_dataset, sft_args, tiny_model, word_tokenizer
 from tests.training.utility.coalitions import TOLERANCE, dev_rows, make_utility, mask
+from tests.training.utility.evaluate_scripts import SCRIPT, modules_apart
 
 NONE = np.zeros((1, 1), dtype=bool)
-SCRIPT = '''
-import datasets
-import evaluate
-
-
-class Overlap(evaluate.Metric):
-    """Share of answers that are the reference, and of those that are not."""
-
-    def _info(self):
-        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
-        return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
-
-    def _compute(self, predictions, references):
-        right = sum(a == b for a, b in zip(predictions, references)) / len(references)
-        return {"right": right, "wrong": 1 - right}
-'''
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +88,9 @@ def test_the_loss_is_that_of_all_label_tokens(schooled):
 
 
 @pytest.fixture
-def modules_of_evaluate(tmp_path, monkeypatch):
-    """A folder for its modules; those of an earlier test of the same process would stand in the way."""
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if not Path(place, "evaluate_modules").is_dir()])
-    monkeypatch.setattr("evaluate.config.HF_MODULES_CACHE", tmp_path / "modules")
-    monkeypatch.delitem(sys.modules, "evaluate_modules", raising=False)
+def modules_of_evaluate(tmp_path):
+    with modules_apart(tmp_path / "modules"):
+        yield
 
 
 def test_a_metric_of_the_evaluate_library(tmp_path, modules_of_evaluate):
