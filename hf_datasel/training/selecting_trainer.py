@@ -35,7 +35,8 @@ class SelectingSFTTrainer(SFTTrainer):
     losses or gradients are recorded, or for SHED on coalitions of clusters; then a selector chooses), and then
     ``SFTTrainer.train`` on what was chosen, exactly as an SFTTrainer given ``selection.apply(dataset)`` would. The
     Selection is saved in ``output_dir/selection`` and inside every checkpoint; a killed run resumes where it stopped,
-    in either part. The evaluation set is left alone.
+    in either part. The evaluation set is left alone. With several processes, end a script with ``trainer.end()``, as
+    with any Trainer: torch may abort a process that exits without.
 
     Args:
         model: the model to train: name, path or object.

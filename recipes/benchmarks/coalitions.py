@@ -9,7 +9,7 @@ clock is CPU time; where there is a GPU the same runs there, by the wall clock.
 The last numbers say that all ways end at the same place: how far the mean log-probabilities that the adapters give to
 other rows are from those that SFTTrainer's give.
 
-    python recipes/benchmarks/coalitions.py
+    python -m recipes.benchmarks.coalitions
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import common_arguments, print_table, summary, write_result
 from datasets import Dataset
-from gradient_workload import steady
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-from workload import LAYERS, PACKAGES, llama, tokenizer
 
 from hf_datasel.training.lending import lend
 from hf_datasel.training.utility.stacked_memory import step_bytes
 from hf_datasel.training.utility.stacked_scoring import score_stacked
 from hf_datasel.training.utility.stacked_sites import lora_sites
 from hf_datasel.training.utility.stacked_training import train_stacked
+from recipes.benchmarks.common import common_arguments, print_table, summary, write_result
+from recipes.benchmarks.gradient_workload import steady
+from recipes.benchmarks.workload import LAYERS, PACKAGES, llama, tokenizer
 
 AT_ONCE = (1, 2, 4, 8, 16)
 COALITIONS = max(AT_ONCE)
@@ -215,6 +215,7 @@ def main() -> None:
     """Measure, print a table and write the result."""
     parser = argparse.ArgumentParser(description="Coalitions trained at once against one by one.")
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
+    parser.add_argument("--rounds", type=int, help="of every case, instead of its own number")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     args = parser.parse_args()
     steady()
@@ -222,8 +223,9 @@ def main() -> None:
     result: dict[str, Any] = {"settings": settings | {"clock": "perf_counter" if GPU else "thread_time"}}
     for case in CASES:
         if case.name in args.cases:
+            chosen = case if args.rounds is None else replace(case, rounds=args.rounds)
             with tempfile.TemporaryDirectory() as folder:
-                result[case.name] = measure(case, Path(folder))
+                result[case.name] = measure(chosen, Path(folder))
     entries = [entry for name in result if name != "settings" for entry in result[name]["ratios"].values()]
     print_table(
         ["measured", "over", "ratio", "95% interval"],

@@ -6,20 +6,23 @@ about the machine and its neighbours than about the code.
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
+import math
 import os
 import platform
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
+COMMITTED = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("BENCHMARK_RESULTS", COMMITTED))  # elsewhere while trying things out
 BOOTSTRAP_SAMPLES = 10_000
 
 
@@ -59,6 +62,30 @@ def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_cou
     start = clock()
     work()
     return clock() - start
+
+
+def interleaved(
+    works: Mapping[str, Callable[[], object]],
+    num_rounds: int,
+    *,
+    clock: Callable[[], float] = time.thread_time,
+    least_seconds: float = 0.0,
+) -> dict[str, list[float]]:
+    """Seconds of each work in each round, after one round that is not counted; the order turns every round.
+
+    A work that takes less than `least_seconds` is done several times in a row, and divided.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    times = {name: math.ceil(least_seconds / max(timed(work, clock), 1e-6)) or 1 for name, work in works.items()}
+
+    def repeat(name: str) -> None:
+        for _ in range(times[name]):
+            works[name]()
+
+    for number in range(num_rounds):
+        for name in list(works)[:: 1 if number % 2 else -1]:
+            seconds[name].append(timed(functools.partial(repeat, name), clock) / times[name])
+    return seconds
 
 
 def paired_ratios(
@@ -131,7 +158,7 @@ def reset_peak() -> None:
 
 def write_result(name: str, result: dict[str, Any], *, packages: Sequence[str]) -> Path:
     """Write `results/<name>.json` with the machine's class and versions, and return its path."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     content = {"benchmark": name, "machine": machine_class(), "versions": versions(*packages), **result}
     path.write_text(json.dumps(content, indent=2) + "\n")

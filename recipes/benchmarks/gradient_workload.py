@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import common_arguments, summary, timed
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
-from workload import SPECIAL, llama, quiet, tokenizer
 
 from hf_datasel import GradientTraceCallback, add_example_ids
+from recipes.benchmarks.common import common_arguments, summary
+from recipes.benchmarks.workload import SPECIAL, llama, quiet, tokenizer
 
 HIDDEN, VOCABULARY, LENGTH, BATCH = 256, 4096, 128, 16
 TARGETS = {
@@ -51,9 +51,11 @@ def steady() -> None:
             raise RuntimeError(f"mallopt({option}, {value}) failed: this benchmark needs glibc.")
 
 
-def make_model(kind: str, weights: Mapping[str, torch.Tensor] | None = None, seed: int = 0) -> Any:
+def make_model(
+    kind: str, weights: Mapping[str, torch.Tensor] | None = None, seed: int = 0, hidden_size: int = HIDDEN
+) -> Any:
     """The Llama, whole or with an adapter whose B is not zero (at zero, A would have no gradient)."""
-    model = llama(HIDDEN, VOCABULARY, seed)
+    model = llama(hidden_size, VOCABULARY, seed)
     if weights is not None:
         model.load_state_dict(weights)
     if TARGETS[kind] is None:
@@ -199,17 +201,6 @@ class Scoring:
 
 def nothing() -> None:
     """Of a plain step's end."""
-
-
-def interleaved(works: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each work in each round, after one round that is not counted; the order turns every round."""
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
-        work()
-    for number in range(num_rounds):
-        for name in list(works)[:: 1 if number % 2 else -1]:
-            seconds[name].append(timed(works[name], time.thread_time))
-    return seconds
 
 
 def ratio(seconds: Mapping[str, list[float]], above: str, below: str, measured: str, reference: str) -> dict[str, Any]:

@@ -5,28 +5,30 @@ backward takes the same rows in batches of 16, in the order they have, padded to
 them as it does in a training, sorted by length. The loop over single examples is what the published code of CLUES,
 LESS and DataInf runs: a forward, a backward and an inner product for each.
 
-    python recipes/benchmarks/gradients.py
+    python -m recipes.benchmarks.gradients
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_result
-from gradient_workload import (
+
+from hf_datasel.training.influence.engine import Influence, InfluenceOptions
+from hf_datasel.training.influence.frame import ALL
+from recipes.benchmarks.common import interleaved, print_table, write_result
+from recipes.benchmarks.gradient_workload import (
     BATCH,
     HIDDEN,
     LENGTH,
     NAMES,
     VOCABULARY,
     forward_backward,
-    interleaved,
     make_model,
     make_trainer,
     padded_batches,
@@ -34,10 +36,7 @@ from gradient_workload import (
     steady,
     token_rows,
 )
-from workload import PACKAGES
-
-from hf_datasel.training.influence.engine import Influence, InfluenceOptions
-from hf_datasel.training.influence.frame import ALL
+from recipes.benchmarks.workload import PACKAGES
 
 RANK = 8
 SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -68,17 +67,25 @@ def one_by_one(model: Any, rows: Any, direction: dict[str, torch.Tensor]) -> Cal
 
 
 def works(
-    kind: str, fill: float, num_rows: int, tokens_per_batch: int, folder: Path
+    kind: str,
+    fill: float,
+    num_rows: int,
+    tokens_per_batch: int,
+    folder: Path,
+    *,
+    hidden_size: int = HIDDEN,
+    sweeps: Sequence[str] = tuple(SWEEPS),
 ) -> tuple[dict[str, Callable[[], object]], dict]:
-    """The sweeps and their references on one model and one set of rows, and how far their scores are apart."""
-    model = make_model(kind)
+    """Sweeps, "exact" first, and their references on one model and set of rows, and how far scores are apart."""
+    model = make_model(kind, hidden_size=hidden_size)
     rows = token_rows(num_rows, fill)
     trainer = make_trainer(folder, model, rows)
     model.eval()
     found: dict[str, np.ndarray] = {}
     todo: dict[str, Callable[[], object]] = {}
     exact = None
-    for name, (_, options) in SWEEPS.items():
+    for name in sweeps:
+        _, options = SWEEPS[name]
         validation = token_rows(32, seed=1)
         engine = Influence(
             trainer, trainer.train_dataset, validation, {}, None, InfluenceOptions(**options), tokens_per_batch

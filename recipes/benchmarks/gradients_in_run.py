@@ -8,7 +8,7 @@ leaves out. The last row puts them together as `score_every=4` does.
 The rows are chunks of 128 tokens of a text; the model is trained on other chunks first, because the gradients of an
 untrained model are no evidence. `--text` is a JSON Lines file with the columns `prompt` and `completion`.
 
-    python recipes/benchmarks/gradients_in_run.py --text gsm8k_train.jsonl
+    python -m recipes.benchmarks.gradients_in_run --text gsm8k_train.jsonl
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, spearman, write_result
-from gradient_workload import (
+from transformers import PrinterCallback
+
+from hf_datasel import GradientTraceCallback
+from hf_datasel.training.influence.engine import Influence, InfluenceOptions
+from hf_datasel.training.influence.frame import ALL
+from recipes.benchmarks.common import print_table, spearman, write_result
+from recipes.benchmarks.gradient_workload import (
     BATCH,
     HIDDEN,
     LENGTH,
@@ -35,13 +40,8 @@ from gradient_workload import (
     ratio,
     steady,
 )
-from text_rows import Chunks, pretrained
-from transformers import PrinterCallback
-from workload import PACKAGES
-
-from hf_datasel import GradientTraceCallback
-from hf_datasel.training.influence.engine import Influence, InfluenceOptions
-from hf_datasel.training.influence.frame import ALL
+from recipes.benchmarks.text_rows import Chunks, pretrained
+from recipes.benchmarks.workload import PACKAGES
 
 MODEL = f"Llama {HIDDEN} x 6"
 RANK = 8
@@ -84,15 +84,15 @@ def measure(kind: str, chunks: Chunks, base: dict[str, torch.Tensor], args: Any,
     every_4 = [(first + 3 * other) / 4 for first, other in zip(seconds["exact"], seconds["unscored"], strict=True)]
     what = f"in-run scoring of every 4th step, {NAMES[kind]}, {MODEL}"
     result[f"every_4_{kind}"] = ratio({**seconds, "every_4": every_4}, "every_4", "plain", what, PLAIN)
-    return {**result, f"scores_{kind}": agreement(trainer, validation)}
+    return {**result, f"scores_{kind}": agreement(trainer, validation, args.scored)}
 
 
-def agreement(trainer: Any, validation: Any) -> dict[str, Any]:
+def agreement(trainer: Any, validation: Any, num_scored: int) -> dict[str, Any]:
     """How the scores of a low-rank direction and of the exact one agree, under the weights the training ended with."""
     found, kept = {}, 1.0
     for name, rank in (("exact", None), ("low_rank", RANK)):
         options = InfluenceOptions(low_rank=rank)
-        rows = trainer.train_dataset.select(range(512))
+        rows = trainer.train_dataset.select(range(min(num_scored, len(trainer.train_dataset))))
         engine = Influence(trainer, rows, validation, {}, None, options, BATCH * LENGTH)
         directions = engine.directions()
         found[name] = engine.score(engine.train, directions, "").columns["influence"]
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=30, help="of a step of each kind that are timed")
     parser.add_argument("--pretraining", type=int, default=120, help="steps before")
     parser.add_argument("--validation", type=int, default=128, help="rows that make the direction")
+    parser.add_argument("--scored", type=int, default=512, help="rows at most whose scores are compared")
     parser.add_argument("--kinds", nargs="*", default=list(NAMES))
     parser.add_argument("--cache", type=Path, help="of the pretrained weights, while trying things out")
     parser.add_argument("--dry", action="store_true", help="write nothing")

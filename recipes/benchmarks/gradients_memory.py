@@ -4,24 +4,35 @@ The peak is that of the sum of all allocations less all releases of torch during
 optimizer, whatever callbacks do), as torch's profiler reports them: a number that does not depend on the machine. The
 first steps, which allocate gradients and moments, are left out.
 
-    python recipes/benchmarks/gradients_memory.py
+    python -m recipes.benchmarks.gradients_memory
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_result
-from gradient_workload import BATCH, HIDDEN, LENGTH, NAMES, VOCABULARY, make_model, make_trainer, steady, token_rows
 from torch.profiler import ProfilerActivity, profile
 from transformers import PrinterCallback, TrainerCallback
-from workload import PACKAGES
 
 from hf_datasel import GradientTraceCallback
+from recipes.benchmarks.common import print_table, write_result
+from recipes.benchmarks.gradient_workload import (
+    BATCH,
+    HIDDEN,
+    LENGTH,
+    NAMES,
+    VOCABULARY,
+    make_model,
+    make_trainer,
+    steady,
+    token_rows,
+)
+from recipes.benchmarks.workload import PACKAGES
 
 WARM_UP, STEPS = 2, 3
 CHECKPOINTING: dict[str, dict[str, Any]] = {
@@ -90,12 +101,18 @@ def peak(kind: str, checkpointing: str, scoring: str, folder: Path) -> int:
 
 def main() -> None:
     """Measure, print a table and write the result."""
+    parser = argparse.ArgumentParser(description="Memory of a scored step above that of a plain one.")
+    parser.add_argument("--kinds", nargs="*", default=["full", "lora_qv"])
+    parser.add_argument("--checkpointing", nargs="*", default=list(CHECKPOINTING), choices=CHECKPOINTING)
+    parser.add_argument("--scoring", nargs="*", default=list(SCORING), choices=SCORING, help="beside plain steps")
+    args = parser.parse_args()
+    ways = ["plain", *(name for name in args.scoring if name != "plain")]
     steady()
     table = []
-    for kind in ("full", "lora_qv"):
-        for checkpointing in CHECKPOINTING:
+    for kind in args.kinds:
+        for checkpointing in args.checkpointing:
             found = {}
-            for scoring in SCORING:
+            for scoring in ways:
                 with tempfile.TemporaryDirectory() as folder:
                     found[scoring] = peak(kind, checkpointing, scoring, Path(folder))
             extra = {name: found[name] - found["plain"] for name in found if name != "plain"}
@@ -103,7 +120,7 @@ def main() -> None:
             table.append({**row, "plain_peak_bytes": found["plain"], "extra_bytes": extra})
             print(table[-1], flush=True)
     print_table(
-        ["training", "checkpointing", "plain peak, MB", *(f"extra {name}, MB" for name in SCORING if name != "plain")],
+        ["training", "checkpointing", "plain peak, MB", *(f"extra {name}, MB" for name in ways[1:])],
         [
             [row["parameters"], row["checkpointing"], round(row["plain_peak_bytes"] / 1e6, 1)]
             + [round(extra / 1e6, 2) for extra in row["extra_bytes"].values()]

@@ -4,7 +4,7 @@ Run it with an interpreter that has bergson installed beside hf_datasel (`pip in
 timed in one process, one thread and on one model, in CPU time. In training the steps of one run are plain, scored by
 us, or collected by bergson's callback, in a random order within blocks that hold each once.
 
-    python recipes/benchmarks/gradients_peers.py --text gsm8k_train.jsonl
+    python -m recipes.benchmarks.gradients_peers --text gsm8k_train.jsonl
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import torch
-from common import print_table, write_result
-from gradient_workload import (
+from transformers import PrinterCallback
+
+from hf_datasel import GradientTraceCallback
+from hf_datasel.training.influence.engine import Influence, InfluenceOptions
+from hf_datasel.training.influence.frame import ALL
+from recipes.benchmarks import peers
+from recipes.benchmarks.common import interleaved, print_table, write_result
+from recipes.benchmarks.gradient_workload import (
     BATCH,
     HIDDEN,
     LENGTH,
@@ -30,7 +35,6 @@ from gradient_workload import (
     Scoring,
     Switchboard,
     forward_backward,
-    interleaved,
     make_model,
     make_trainer,
     nothing,
@@ -38,14 +42,9 @@ from gradient_workload import (
     ratio,
     steady,
 )
-from gradients import one_by_one
-from text_rows import Chunks, pretrained
-from transformers import PrinterCallback
-from workload import PACKAGES
-
-from hf_datasel import GradientTraceCallback
-from hf_datasel.training.influence.engine import Influence, InfluenceOptions
-from hf_datasel.training.influence.frame import ALL
+from recipes.benchmarks.gradients import one_by_one
+from recipes.benchmarks.text_rows import Chunks, pretrained
+from recipes.benchmarks.workload import PACKAGES
 
 RANK = 8
 CALLBACKS = {

@@ -1,6 +1,6 @@
 """What `import hf_datasel` costs: each import in a Python of its own, beside `import torch`.
 
-python recipes/benchmarks/import_time.py [--num-pairs 15]
+python -m recipes.benchmarks.import_time [--num-pairs 15]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import print_table, summary, write_result
+from recipes.benchmarks.common import print_table, summary, write_result
 
 LIMIT_SECONDS = 0.3
 

@@ -4,7 +4,7 @@ One proxy training a seed carries both recorders, so both saw the same run. Clus
 index (1: the same, 0: as two random partitions); its ceiling is what k-means agrees to with itself when only its seed
 changes. What is selected is compared by the mix of skills it holds, in total variation distance.
 
-    python recipes/benchmarks/in_run_agreement.py
+    python -m recipes.benchmarks.in_run_agreement
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import print_table, write_result
 from numpy.typing import NDArray
 from transformers import LlamaForCausalLM
 
@@ -24,6 +23,7 @@ from hf_datasel import LossTrajectoryCallback, RandomSelector, S2LSelector, Sele
 from hf_datasel.quickstart.finetune import make_trainer
 from hf_datasel.quickstart.jobs import make_inputs, pretrain
 from hf_datasel.quickstart.plan import Plan, QuickstartArguments
+from recipes.benchmarks.common import print_table, write_result
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "faiss-cpu", "numpy")
 

@@ -4,7 +4,7 @@ Everything is timed in one run, one thread, in CPU time, round by round in alter
 compares neighbours in time. The bare forwards get the sweep's own batches (length-sorted, at most TOKENS padded
 tokens), built beforehand, and throw their outputs away.
 
-    python recipes/benchmarks/probe_sweep.py
+    python -m recipes.benchmarks.probe_sweep
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, summary, timed, write_result
 from trl import SFTTrainer
-from workload import PACKAGES, quiet, sft_trainer
 
 from hf_datasel.training.probe import Probe
 from hf_datasel.training.rows import MapStyleRows
+from recipes.benchmarks.common import print_table, summary, timed, write_result
+from recipes.benchmarks.workload import PACKAGES, quiet, sft_trainer
 
 HIDDEN = 256
 REFERENCES = {

@@ -4,7 +4,7 @@ One training whose steps are recorded and not recorded in turn, both on the same
 which of the two steps is recorded is drawn by lot. A recorded step also writes its records, which a training does only
 where it logs, every ten steps by default. The ids in the batches are there in both.
 
-    python recipes/benchmarks/recording.py
+    python -m recipes.benchmarks.recording
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_result
-from gradient_workload import Switchboard, nothing, ratio, steady
 from transformers import PrinterCallback, Trainer
-from workload import LAYERS, PACKAGES, plain_trainer, sft_trainer
 
 from hf_datasel import LossTrajectoryCallback, Trace
 from hf_datasel.fingerprint import EXAMPLE_ID
+from recipes.benchmarks.common import COMMITTED, RESULTS, print_table, write_result
+from recipes.benchmarks.gradient_workload import Switchboard, nothing, ratio, steady
+from recipes.benchmarks.workload import LAYERS, PACKAGES, plain_trainer, sft_trainer
 
 MAKERS: dict[str, Callable[..., Trainer]] = {"SFTTrainer": sft_trainer, "Trainer": plain_trainer}
 
@@ -128,7 +128,7 @@ def main() -> None:
     """Check, measure every case, print a table and write the result."""
     parser = argparse.ArgumentParser(description="Cost of in-run recording as paired ratios of CPU time.")
     parser.add_argument("--pairs", type=int, help="of every case, instead of its own number")
-    parser.add_argument("--only", nargs="*", help="names of cases; nothing is written then")
+    parser.add_argument("--only", nargs="*", help="names of cases; the committed result is then not touched")
     args = parser.parse_args()
     steady()
     settings = {"seed": 0, "threads": 1, "clock": "thread_time"}
@@ -152,7 +152,7 @@ def main() -> None:
         ["measured", "ratio", "95% interval", "ratio of sums"],
         [[e["measured"], e["median"], e["interval"], e["ratio_of_sums"]] for e in entries],
     )
-    if not args.only:
+    if not args.only or RESULTS != COMMITTED:
         print(write_result("recording", result, packages=PACKAGES))
 
 

@@ -10,13 +10,15 @@ import ast
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hf_datasel.quickstart.jobs import SUBSETS
 from hf_datasel.quickstart.summary import as_markdown, score_table, verdicts
 from recipes.benchmarks.clues_noise.tables import tables as clues_noise_tables
-from recipes.benchmarks.effectiveness.tables import tables as effectiveness_tables
+from recipes.benchmarks.effectiveness import clients_tables, mathematics_tables, skills_tables, valuations_tables
+from recipes.benchmarks.performance_table import section as performance_section
 from recipes.benchmarks.shed.tables import tables as shed_tables
 
 ROOT = Path(__file__).parents[2]
@@ -73,10 +75,21 @@ def math_mixture() -> str:
     return f"{as_markdown([header, *rows])}\n\n{notes}"
 
 
-def effectiveness() -> str:
-    """Exact match and loss of what is trained on each method's choice, and what S2L's settings change."""
+def effectiveness(part: str, *, verdicts: bool) -> str:
+    """What is trained on each method's choice reaches: on generated skills, or in another part of the study."""
     result = _read("recipes/benchmarks/effectiveness/result.json")
-    return "" if result is None else effectiveness_tables(result)
+    if result is None:
+        return ""
+    found = result if part == "skills" else result.get(part)
+    return "" if found is None else EFFECTIVENESS[part](found, verdicts=verdicts)
+
+
+EFFECTIVENESS: dict[str, Callable[..., str]] = {
+    "skills": skills_tables.tables,
+    "mathematics": mathematics_tables.tables,
+    "clients": clients_tables.tables,
+    "valuations": valuations_tables.tables,
+}
 
 
 def clues_noise() -> str:
@@ -92,92 +105,8 @@ def shed() -> str:
 
 
 def benchmarks() -> str:
-    """A row for each paired ratio and each memory figure in `results/`."""
-    rows = []
-    for path in sorted((ROOT / "recipes/benchmarks/results").glob("*.json")):
-        found = _benchmark_rows(json.loads(path.read_text()))
-        if not found:
-            raise ValueError(f"{path.name} holds no ratio with a median, and render.py has no rows for it: add them")
-        rows += found
-    if not rows:
-        return ""
-    return as_markdown([["measured", "on", "result", "against", "95% interval"], *rows])
-
-
-SHOWN = {  # of benchmarks with more ratios than a reader wants
-    "gradients": (
-        "exact_full",
-        "exact_lora_qv",
-        "low_rank_full",
-        "norms_full",
-        "exact_full_61_percent_filled",
-        "exact_lora_qv_61_percent_filled",
-        "one_by_one_full",
-        "one_by_one_lora_qv",
-    ),
-    "gradients_in_run": (
-        "exact_full",
-        "low_rank_full",
-        "every_4_full",
-        "exact_lora_qv",
-        "exact_lora_linears",
-        "null_full",
-    ),
-    "gradients_peers": (
-        "train_low_rank_over_bergson_full",
-        "train_exact_over_bergson_full",
-        "train_exact_over_bergson_lora_qv",
-        "sweep_exact_over_bergson_full",
-        "sweep_same_over_bergson_full",
-        "sweep_exact_over_bergson_lora_qv",
-    ),
-}
-
-
-def _benchmark_rows(result: dict[str, Any]) -> list[list[str]]:
-    name, rows = result["benchmark"], []
-    shown = SHOWN.get(name)
-    for key, value in result.items():
-        if isinstance(value, dict) and "median" in value and (shown is None or key in shown):
-            low, high = value["interval"]
-            size = " x ".join(f"{side:,}" for side in value.get("shape", []))
-            what = value.get("measured", f"{name}: {key}")
-            rows.append([what, size, f"{value['median']:.3f}", value.get("reference", ""), f"{low:.3f} to {high:.3f}"])
-    if name == "coalitions":
-        rows += [row for case in result.values() if "ratios" in case for row in _coalition_rows(case["ratios"])]
-    if name == "s2l_scale":
-        size = " x ".join(f"{side:,}" for side in result["memory"]["shape"])
-        peak, bare = (f"{result['memory'][which]['peak'] / 2**30:.2f} GiB" for which in ("select", "bare"))
-        rows.append(["peak resident memory of S2LSelector.select", size, peak, f"bare faiss: {bare}", ""])
-    if name == "trace_memory":
-        size = " x ".join(f"{side:,}" for side in result["settings"]["shape"])
-        trace, array = (f"{result['growth_bytes'][which] / 1e6:.0f} MB" for which in ("trace", "array"))
-        rows.append(["growth of resident memory, Trace.write_column", size, trace, f"one array: {array}", ""])
-    if name == "gradients_in_run":
-        scores = result["scores_full"]
-        what = f"Spearman's correlation of scores, direction of rank {scores['rank']}"
-        rows.append([what, f"{scores['num_examples']:,} rows", f"{scores['spearman']:.4f}", "the exact direction", ""])
-    if name == "gradients_memory":
-        for row in result["peaks"]:
-            if row["checkpointing"] == "non-reentrant checkpointing":
-                extra, plain = row["extra_bytes"]["exact"] / 1e6, row["plain_peak_bytes"] / 1e6
-                what = f"extra memory of an in-run scored step, {row['checkpointing']}"
-                rows.append([what, row["parameters"], f"{extra:.2f} MB", f"the plain step's peak: {plain:.0f} MB", ""])
-    if name == "in_run_agreement":
-        summary, setting = result["summary"], result["setting"]
-        rand, twice = (f"{summary[which]['mean']:.2f}" for which in ("rand_probe_in_run", "rand_probe_probe"))
-        size = f"{setting['num_rows']:,} rows, K = {setting['num_clusters']}"
-        ceiling = f"probe, k-means with another seed: {twice}"
-        rows.append(["adjusted Rand index of in_run and probe clusters", size, rand, ceiling, ""])
-    return rows
-
-
-def _coalition_rows(ratios: dict[str, Any]) -> list[list[str]]:
-    shown = (ratios[key] for key in ("at_once_4_over_sft", "at_once_16_over_sft"))
-    return [
-        [one["measured"], "", f"{one['median']:.2f}", one["reference"], "{:.2f} to {:.2f}".format(*one["interval"])]
-        for one in shown
-    ]
+    """The one table of speed and memory, and how costs grow."""
+    return performance_section(ROOT / "recipes/benchmarks/results")
 
 
 def tree() -> str:
@@ -196,10 +125,13 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "quickstart": quickstart,
         "s2l/math_mixture": math_mixture,
-        "effectiveness": effectiveness,
+        **{f"effectiveness/{part}": partial(effectiveness, part, verdicts=False) for part in EFFECTIVENESS},
         "clues_noise": clues_noise,
         "shed": shed,
         "benchmarks": benchmarks,
+    },
+    "recipes/benchmarks/effectiveness/README.md": {
+        part: partial(effectiveness, part, verdicts=True) for part in EFFECTIVENESS
     },
     "CONTRIBUTING.md": {"tree": tree},
 }

@@ -1,6 +1,6 @@
 """S2L at scale: its time against bare faiss on a million trajectories, and its memory on ten million.
 
-    python recipes/benchmarks/s2l_scale.py [--num-pairs 9]
+    python -m recipes.benchmarks.s2l_scale [--num-pairs 9]
 
 Time: `S2LSelector.select` over `faiss.Kmeans.train` and `index.search` on the same values, paired: on a Trace in
 memory, and on one on disk, where the reference reads the same columns into an array first. Memory: peak resident
@@ -21,9 +21,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-from common import paired_ratios, print_table, resident_bytes, summary, write_result
 
 from hf_datasel import S2LSelector, Trace
+from recipes.benchmarks.common import paired_ratios, print_table, resident_bytes, summary, write_result
 
 NUM_CHECKPOINTS, NUM_CLUSTERS, NUM_ITERATIONS, BUDGET = 12, 100, 20, 0.11
 CHUNK = 1 << 20

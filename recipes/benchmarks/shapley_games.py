@@ -1,6 +1,6 @@
 """Rank correlation of estimators with the true Shapley values, at 500 evaluations, on games of closed form.
 
-    python recipes/benchmarks/shapley_games.py
+    python -m recipes.benchmarks.shapley_games
 
 Utility rises from 0.30 to 0.38 and saturates (`functional/valuation/games.py`, rate 2). Weights have mean 1/2 and
 variance 1, so that a third of the players does harm. Each evaluation has noise of its own, of 0, 0.3 or 1 point of a
@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import print_table, spearman, summary, write_result
 
 from hf_datasel.functional.statistics import spread, t_quantile
 from hf_datasel.functional.valuation import Estimator, OfficialEstimator, PaperEstimator, RegressionEstimator
 from hf_datasel.functional.valuation.games import SaturatingGame
+from recipes.benchmarks.common import print_table, spearman, summary, write_result
 
 BUDGET, GROUPS, RATE, LOW, HIGH = 500, 50, 2.0, 0.30, 0.38
 NUM_FEATURES, NUM_TOPICS, NUM_WAVES = 16, 20, 400

@@ -1,6 +1,6 @@
 """Memory of recording: a Trace written column by column, beside one array that holds all of it.
 
-    python recipes/benchmarks/trace_memory.py [--num-examples 1000000] [--num-checkpoints 64]
+    python -m recipes.benchmarks.trace_memory [--num-examples 1000000] [--num-checkpoints 64]
 
 Each way runs in a process of its own. What counts is the peak of resident memory while recording, less what was
 resident when the ids were known; the values of one checkpoint, which any recorder has to hold, are part of it.
@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import print_table, reset_peak, resident_bytes, write_result
 
 from hf_datasel import Trace
+from recipes.benchmarks.common import print_table, reset_peak, resident_bytes, write_result
 
 MIB = 1 << 20
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import common_arguments
 from datasets import Dataset, disable_progress_bars
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -32,10 +31,11 @@ from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from hf_datasel import add_example_ids
+from recipes.benchmarks.common import common_arguments
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "numpy")
 SPECIAL = ["<pad>", "<eos>", "<unk>"]
-LAYERS = {64: 2, 256: 6}  # by hidden size
+LAYERS = {64: 2, 128: 4, 256: 6, 448: 7}  # by hidden size
 
 
 def quiet() -> None:
@@ -48,7 +48,7 @@ def quiet() -> None:
 
 
 def llama(hidden_size: int, vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
-    """A seeded Llama; `hidden_size` is 64 (2 layers) or 256 (6 layers)."""
+    """A seeded Llama of one of the hidden sizes in `LAYERS`, which says how many layers it has."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return LlamaForCausalLM(

@@ -11,7 +11,8 @@ import pytest
 from hf_datasel.compare.verdict import write_verdict
 from hf_datasel.quickstart.plan import Plan, QuickstartArguments
 from hf_datasel.storage import read_json
-from recipes.benchmarks.effectiveness import figures, run, setting, tables
+from recipes.benchmarks.effectiveness import figures, run, setting, telling
+from recipes.benchmarks.effectiveness import skills_tables as tables
 from tests.compare.worlds import make_world, noisy
 
 SMOKE = setting.Setting(num_seeds=1, smoke=True)
@@ -114,7 +115,8 @@ def test_tables_and_picture_show_every_method_and_world(smoke, tmp_path):
         "---",
         *few,
     ]
-    assert all(one["verdicts"]["exact_match"] in text for one in result["worlds"].values())
+    assert all(telling.verdict_of(one) in text for one in result["worlds"].values())
+    assert not re.search(r"\d s\b", text), "seconds are those of a machine"
     figures.draw(result, tmp_path / "methods.png")
     assert (tmp_path / "methods.csv").read_text().count("\n") == 2 * len(methods)  # in the clean world no oracle
 
@@ -127,7 +129,7 @@ def world_of(effects: dict[str, float], noise: float, seed: int = 0) -> dict[str
 
 
 def test_s2l_is_said_to_win_and_to_lose_where_it_does_and_by_how_much():
-    told = tables.told_of("s2l", world_of({"random": -0.2, "middle": 0.3}, 0.005))
+    told = telling.told_of("s2l", world_of({"random": -0.2, "middle": 0.3}, 0.005))
     better, worse, same = re.fullmatch(
         r".*: better than (.*); worse than (.*); not to be told apart from (.*)\.", told
     ).groups()
@@ -139,14 +141,14 @@ def test_s2l_is_said_to_win_and_to_lose_where_it_does_and_by_how_much():
 
 
 def test_an_interval_that_is_turned_round_holds_its_mean():
-    told = tables.told_of("s2l", world_of({"s2l": 0.3}, 0.005))
+    told = telling.told_of("s2l", world_of({"s2l": 0.3}, 0.005))
     bounds = re.findall(r"\(([+-][\d.]+), interval \[([+-][\d.]+), ([+-][\d.]+)\]\)", told)
     assert len(bounds) == 4
     assert all(0 < float(low) < float(mean) < float(high) for mean, low, high in bounds)
 
 
 def test_inside_the_noise_nothing_is_said():
-    told = tables.told_of("s2l", world_of({"s2l": 0.01}, 0.1))
+    told = telling.told_of("s2l", world_of({"s2l": 0.01}, 0.1))
     assert told == "S2L, all pairs corrected together: not to be told apart from random, mean, middle, full."
 
 

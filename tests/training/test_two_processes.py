@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from hf_datasel import CLUESSelector, S2LSelector, Selection, Trace, Valuation
+from hf_datasel import Chain, CLUESSelector, S2LSelector, Selection, Trace, Valuation
 from hf_datasel.training.in_run import RecordLog
 from tests.training.launching import launch
 from tests.training.online_watcher import row_scores
@@ -29,6 +29,7 @@ COMPARED = [
     "select",
     "select_again",
     "clues",
+    "chain",
     "shed",
     "online",
     "utility",
@@ -190,6 +191,23 @@ def test_all_processes_train_on_what_clues_chose(runs: tuple[Path, Path]) -> Non
         both = [trace.companion("cosine").values for trace in (first, second)]
         np.testing.assert_allclose(*both, rtol=0, atol=1e-3)
         assert np.ptp(both[0], axis=0).min() > 0.1, "examples must differ, or there is nothing to compare"
+
+
+def test_all_processes_train_on_what_a_chain_chose(runs: tuple[Path, Path]) -> None:
+    two, one = (folder / "chain" for folder in runs)
+    chain = Chain((CLUESSelector(score="cosine", budget=0.75), S2LSelector(budget=16, num_clusters=4)))
+    kept = []
+    for folder, names in ((two, ("rank0", "rank1", "selection")), (one, ("rank0", "selection"))):
+        stage = folder / "_selection_stage"
+        chosen = chain.select([Trace.load(stage / link / "trace") for link in ("1-clues", "2-s2l")])
+        assert [step["num_kept"] for step in chosen.provenance] == [30, 16]
+        for name in names:
+            selection = Selection.load(folder / name)
+            assert selection.ids.tolist() == chosen.ids.tolist(), name
+            assert selection.clusters.tolist() == chosen.clusters.tolist(), name
+            assert [step["selector"] for step in selection.provenance] == ["clues", "s2l"]
+        kept.append(chosen.ids.tolist())
+    assert kept[0] == kept[1]
 
 
 def test_every_process_keeps_the_best_of_its_own_rows(runs: tuple[Path, Path]) -> None:

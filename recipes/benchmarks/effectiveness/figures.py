@@ -8,7 +8,7 @@ from typing import Any
 from hf_datasel.compare.grid import FULL, RANDOM
 from hf_datasel.compare.plan import ALL
 from hf_datasel.report.figure import BLUE, GREY, NORMAL, ORANGE, SMALL, new_figure, save_figure, tidy
-from recipes.benchmarks.effectiveness.tables import arms_of
+from recipes.benchmarks.effectiveness.telling import arms_of
 
 METRIC = "exact_match"
 

@@ -6,7 +6,7 @@ Pieces, each of which one process does: "clean" and "corrupted" (30% wrong answe
 on generated skills, and S2L with other K; "checkpoints", "proxies" and "recording" vary its trajectories; "corpus-44"
 and so on repeat a few methods on other corpora. "mathematics" is S2L and its paper's baselines on a real mixture,
 "clients" CLUES on clients with damaged rows, "valuations" SHED. `--data` is a folder with the real rows:
-gsm8k_train.jsonl, gsm8k_test.jsonl, mawps_asdiv.jsonl, svamp.jsonl and medquad.jsonl.
+gsm8k_train.jsonl, gsm8k_test.jsonl, mawps_asdiv.jsonl, svamp.jsonl and medquad.jsonl; a smoke run makes rows up.
 
 What is in `--work` is not done again: a run that was killed goes on.
 """
@@ -32,7 +32,7 @@ from hf_datasel.compare.sharing import do_all
 from hf_datasel.quickstart.progress import quiet_libraries
 from hf_datasel.storage import read_json, write_json
 from recipes.benchmarks.common import machine_class, versions, write_flat
-from recipes.benchmarks.effectiveness import skills
+from recipes.benchmarks.effectiveness import clients, mathematics, skills, valuations
 from recipes.benchmarks.effectiveness.figures import draw
 from recipes.benchmarks.effectiveness.setting import CORPORA, NUM_CHECKPOINTS, WORLDS, Setting
 
@@ -40,7 +40,16 @@ HERE = Path(__file__).parent
 PACKAGES = ("torch", "transformers", "trl", "datasets", "faiss-cpu")
 DIGITS = 6
 Piece = Callable[[Setting, Path], dict[str, Any]]  # by part of the result and name within it
+
+
+def part(setting: Setting, work: Path, name: str, run: Piece) -> dict[str, Any]:
+    """A part of one piece, in a folder of its own."""
+    return {name: run(setting, work / name)}
+
+
+PARTS: dict[str, Piece] = {"mathematics": mathematics.run, "clients": clients.run, "valuations": valuations.run}
 PIECES: dict[str, Piece] = {  # the long ones first
+    **{name: partial(part, name=name, run=run) for name, run in PARTS.items()},
     **{world: partial(skills.world, name=world) for world in WORLDS},
     **{f"corpus-{seed}": partial(skills.corpus, seed=seed) for seed in CORPORA},
     "checkpoints": skills.checkpoints,
@@ -55,11 +64,16 @@ def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int 
     `cpu_seconds` there are of the last process that worked at a piece: of a piece that was killed less than it took.
 
     Raises:
-        ValueError: there is no such piece.
+        ValueError: there is no such piece, or one lacks its real rows.
     """
     unknown = [piece for piece in pieces if piece not in PIECES]
     if unknown:
         raise ValueError(f"unknown piece {unknown[0]!r}: choose from {list(PIECES)}")
+    real = [piece for piece in pieces if piece in PARTS]
+    if real and setting.data is None and not setting.smoke:
+        raise ValueError(
+            f"{', '.join(real)}: real rows are needed; name their folder with --data, or leave these out."
+        )
     begin = multiprocessing.get_context("spawn").Process
     others = [begin(target=work_at, args=(setting, work, pieces)) for _ in range(num_processes - 1)]
     for process in others:

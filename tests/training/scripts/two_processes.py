@@ -182,6 +182,14 @@ def select_by_clues(folder: Path, world_size: int) -> None:
     select(folder, world_size, dropout=0.0, proxy_model=None, anchor_dataset=anchor_rows(), **BY_CLUES)
 
 
+def select_by_a_chain(folder: Path, world_size: int) -> None:
+    """Clean, then diversify: two recordings one after the other, and one training on what the last link keeps."""
+    method: dict[str, Any] = {**BY_CLUES, "selection_method": "clues:0.75,s2l", "proxy_model": None}
+    trainer = selecting_trainer(folder, world_size, **method)
+    trainer.train()
+    save_selection(trainer, folder)
+
+
 def select_by_shed(folder: Path, world_size: int) -> None:
     """Coalitions are a process's own, so their batches are as large in two processes as in one."""
     options: dict[str, Any] = {"proxy_model": None, "selection_method": "shed", "selection_embedder": "bag"}
@@ -255,6 +263,7 @@ SCENARIOS: dict[str, Callable[[Path, int], None]] = {
     "select": select,
     "select_again": select_again,
     "clues": select_by_clues,
+    "chain": select_by_a_chain,
     "shed": select_by_shed,
     "online": select_online,
     "utility": share_coalitions,
