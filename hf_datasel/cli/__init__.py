@@ -86,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = command.make_parser().parse(args[1:])
         if parsed is not None:
             command.run(*parsed)
+        if argv is None:
+            _leave_group()
     except UsageError as error:
         return _report(name, error, 2, debug)
     except BrokenPipeError:  # `hf-datasel ... | head`: the reader has had enough, and Python would say so at exit
@@ -99,6 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hf-datasel {name}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _leave_group() -> None:
+    """Take leave of the other processes, if there are any: torch may abort one that exits without."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _take_debug(args: list[str]) -> tuple[bool, list[str]]:

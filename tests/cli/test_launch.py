@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import distributed
 
-from hf_datasel import Selection, Trace
+from hf_datasel import Selection, Trace, cli
 from hf_datasel.cli import main
 from tests.cli.lines import TRAINING, record_line
 from tests.conftest import TinyFiles
@@ -69,6 +70,23 @@ def test_one_of_several_processes_selects(
         assert main([*line, str(tmp_path / "selection")]) == 0
         assert capsys.readouterr().out.count("kept 7 of 40 examples") == made
         assert (tmp_path / "selection").exists() == made
+
+
+def test_a_program_takes_leave_of_the_others_and_a_call_does_not(
+    tiny_files: TinyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_be_a_program", lambda name, debug: None)
+    line = ["select", "--method", "random", "--budget", "7", "--dataset", str(tiny_files.data), "--output_dir"]
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    try:
+        assert main([*line, str(tmp_path / "called")]) == 0
+        assert distributed.is_initialized()
+        monkeypatch.setattr(sys, "argv", ["hf-datasel", *line, str(tmp_path / "run")])
+        assert main() == 0
+        assert not distributed.is_initialized()
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def test_a_wrong_command_line_is_told_once() -> None:
