@@ -32,13 +32,13 @@ def losses(found: dict[str, Any]) -> dict[str, float]:
 
 
 def test_everything_in_small_at_equal_rows_and_steps(smoke):
-    _, result = smoke
+    work, result = smoke
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert list(result["worlds"]) == list(result["clusters"]) == list(setting.WORLDS)
     assert list(result["checkpoints"]) == ["2"]
     assert list(result["proxies"]) == ["32x1"]
     assert list(result["in_run"]) == list(result["corpora"]["44"]) == list(setting.WORLDS)
-    assert set(result["cpu_seconds"]) == set(SKILLS)
+    assert {path.stem for path in (work / "pieces").glob("*.json")} == {f"{piece}-1-smoke" for piece in SKILLS}
     parts = ("worlds", "clusters", "checkpoints", "proxies", "in_run")
     for found in (one for part in parts for one in result[part].values()):
         arms = {one["method"]: one for one in found["costs"]["arms"]}
@@ -57,7 +57,8 @@ def test_the_share_of_wrong_answers_is_that_of_the_rows_kept(smoke):
     work, result = smoke
     assert set(result["worlds"]["clean"]["flagged_kept"]["random"]) == {0.0}
     kept = result["worlds"]["corrupted"]["flagged_kept"]
-    assert all(0 < share < 1 for shares in kept.values() for share in shares)
+    assert all((share == 0) == (name == "oracle") for name, shares in kept.items() for share in shares)
+    assert all(share < 1 for shares in kept.values() for share in shares)
     assert all(
         share * setting.BUDGET * NUM_ROWS == pytest.approx(round(share * setting.BUDGET * NUM_ROWS), abs=1e-3)
         for [share] in kept.values()
@@ -194,6 +195,12 @@ def test_a_world_or_a_part_that_is_not_there_is_refused(tmp_path):
         setting.Setting().plan("moon")
     with pytest.raises(ValueError, match="unknown piece 'all'"):
         run.run(SMOKE, tmp_path, ["all"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_rows_are_asked_for_and_not_made_up(tmp_path):
+    with pytest.raises(ValueError, match=r"mathematics, valuations: real rows are needed.*--data"):
+        run.run(setting.Setting(num_seeds=1), tmp_path, ["mathematics", "clean", "valuations"])
     assert not list(tmp_path.iterdir())
 
 

@@ -61,8 +61,6 @@ PIECES: dict[str, Piece] = {  # the long ones first
 def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int = 1) -> dict[str, Any]:
     """The pieces in the folder `work`, shared by so many processes; returns what `result.json` holds.
 
-    `cpu_seconds` there are of the last process that worked at a piece: of a piece that was killed less than it took.
-
     Raises:
         ValueError: there is no such piece, or one lacks its real rows.
     """
@@ -95,10 +93,8 @@ def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int 
     }
     for piece in PIECES:  # in this order, whatever was asked for first
         if piece in pieces:
-            done = read_json(place(setting, work, piece), "piece")
-            found.setdefault("cpu_seconds", {})[piece] = done["cpu_seconds"]
-            for part, names in done["found"].items():
-                found.setdefault(part, {}).update(names)
+            for name, one in read_json(place(setting, work, piece), "piece")["found"].items():
+                found.setdefault(name, {}).update(one)
     return _rounded(found)
 
 
