@@ -31,5 +31,6 @@ def modules_apart(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [place for place in sys.path if not Path(place, "evaluate_modules").is_dir()])
         patch.setattr("evaluate.config.HF_MODULES_CACHE", folder)
-        patch.delitem(sys.modules, "evaluate_modules", raising=False)
+        for name in [name for name in sys.modules if name.split(".")[0] == "evaluate_modules"]:
+            patch.delitem(sys.modules, name)  # packages within remember their folder, too
         yield
