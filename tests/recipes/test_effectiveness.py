@@ -118,7 +118,8 @@ def test_tables_and_picture_show_every_method_and_world(smoke, tmp_path):
     ]
     assert all(telling.verdict_of(one) in text for one in result["worlds"].values())
     assert not re.search(r"\d s\b", text), "seconds are those of a machine"
-    figures.draw(result, tmp_path / "methods.png")
+    figures.draw_all(result, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.png")] == ["methods.png"], "of no part that was not run"
     assert (tmp_path / "methods.csv").read_text().count("\n") == 2 * len(methods)  # in the clean world no oracle
 
 

@@ -33,7 +33,7 @@ from hf_datasel.quickstart.progress import quiet_libraries
 from hf_datasel.storage import read_json, write_json
 from recipes.benchmarks.common import machine_class, versions, write_flat
 from recipes.benchmarks.effectiveness import clients, mathematics, skills, valuations
-from recipes.benchmarks.effectiveness.figures import draw
+from recipes.benchmarks.effectiveness.figures import draw_all
 from recipes.benchmarks.effectiveness.setting import CORPORA, NUM_CHECKPOINTS, WORLDS, Setting
 
 HERE = Path(__file__).parent
@@ -148,8 +148,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         content = run(setting, options.work or Path(scratch), pieces, options.num_processes)
     write_flat(options.output, content)
-    if "worlds" in content:
-        draw(content, options.output.with_name("methods.png"))
+    draw_all(content, options.output.parent)
     verdicts = {world: one["verdicts"] for world, one in content.get("worlds", {}).items()}
     print(json.dumps(verdicts, indent=1))
     print(f"wrote {options.output}")

@@ -112,13 +112,13 @@ def arguments(
 ) -> SelectingSFTConfig:
     """Of the target's trainings; the proxy is trained as the quickstart trains it."""
     return SelectingSFTConfig(
-        **common_arguments(output_dir, **_recipe(plan.target_training)),
+        **common_arguments(output_dir, **of_recipe(plan.target_training)),
         seed=plan.seed,
         max_length=None,
         optim="adamw_torch_fused",
         logging_strategy="no",
         proxy_model=str(proxy),
-        proxy_training_args=_recipe(plan.proxy_training),
+        proxy_training_args=of_recipe(plan.proxy_training),
         selection_seed=plan.seed,
         selection_mode=mode,
         selection_num_checkpoints=num_checkpoints,
@@ -126,7 +126,8 @@ def arguments(
     )
 
 
-def _recipe(recipe: Recipe) -> dict[str, Any]:
+def of_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Training arguments of a recipe."""
     return {
         "max_steps": recipe.num_steps,
         "per_device_train_batch_size": recipe.batch_size,

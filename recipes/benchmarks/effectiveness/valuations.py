@@ -32,13 +32,12 @@ from hf_datasel.compare.grid import FULL, RANDOM
 from hf_datasel.compare.jobs import CELLS, SELECTIONS
 from hf_datasel.compare.plan import Cell, Method
 from hf_datasel.compare.result import summarise
-from hf_datasel.quickstart.plan import Recipe
 from hf_datasel.storage import read_json
 from hf_datasel.training.evidence import EVIDENCE_DIRS
 from recipes.benchmarks.clues_noise.metrics import auroc
 from recipes.benchmarks.common import common_arguments
 from recipes.benchmarks.effectiveness.comparing import compare, digest
-from recipes.benchmarks.effectiveness.setting import Setting
+from recipes.benchmarks.effectiveness.setting import Setting, of_recipe
 from recipes.benchmarks.effectiveness.valuations_rows import (
     FLAG,
     base_loss,
@@ -162,7 +161,7 @@ def in_run(models: Models, num_rows: int) -> Valued:
         "selection_in_run_score": "cosine",
         "selection_num_checkpoints": 3 * models.in_run.num_steps * models.in_run.batch_size // num_rows,
     }
-    return Valued(IN_RUN, (*OTHERS, BETTER_HALF), _recipe(models.in_run), options)
+    return Valued(IN_RUN, (*OTHERS, BETTER_HALF), of_recipe(models.in_run), options)
 
 
 def by_clusters(models: Models, number: int) -> Valued:
@@ -188,7 +187,7 @@ def by_clusters(models: Models, number: int) -> Valued:
 
 def _arguments(models: Models, valued: Valued, base: Path, folder: Path) -> SelectingSFTConfig:
     return SelectingSFTConfig(
-        **common_arguments(folder, **_recipe(models.training)),
+        **common_arguments(folder, **of_recipe(models.training)),
         seed=SEED,
         max_length=None,
         optim="adamw_torch_fused",
@@ -199,15 +198,6 @@ def _arguments(models: Models, valued: Valued, base: Path, folder: Path) -> Sele
         selection_embedder="bag",
         **valued.options,
     )
-
-
-def _recipe(recipe: Recipe) -> dict[str, Any]:
-    return {
-        "max_steps": recipe.num_steps,
-        "per_device_train_batch_size": recipe.batch_size,
-        "learning_rate": recipe.learning_rate,
-        "warmup_steps": max(1, recipe.num_steps // 20),
-    }
 
 
 def _pieces(costs: Mapping[str, Any]) -> list[dict[str, Any]]:
