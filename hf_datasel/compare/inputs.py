@@ -17,7 +17,7 @@ from trl import SFTTrainer
 from hf_datasel.compare.choosing import require_comparable, require_method
 from hf_datasel.compare.curriculum import ConfidenceCurriculum
 from hf_datasel.compare.jobs import Measure, RowsInOrder, Target
-from hf_datasel.compare.plan import ALL, Plan
+from hf_datasel.compare.plan import ALL, CURRICULUM, Plan
 from hf_datasel.data import add_example_ids, dataset_fingerprint, strata
 from hf_datasel.example_ids import require_one_table
 from hf_datasel.selectors import Selector
@@ -135,9 +135,9 @@ class Inputs:
 
         with side_trainer(make, self.args.device) as trainer:
             refuse_unsweepable(trainer, "Nothing can be compared here")
-            for selector in (one for chain in self.selectors(plan).values() for one in chain):
-                if isinstance(selector, ConfidenceCurriculum):
-                    selector.attach(trainer)  # refuses what cannot be ordered
+            for method in plan.methods:
+                if method.chain == CURRICULUM:
+                    ConfidenceCurriculum(**method.options).attach(trainer)  # refuses what cannot be ordered
             rows, test = self._tokenised(trainer)
             _try(metrics.values(), trainer, test)
         labels = None if plan.group_column is None else list(strata(test, plan.group_column).labels)

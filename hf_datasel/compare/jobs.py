@@ -181,9 +181,7 @@ class Bench:
         """Of every training; None where they take equal epochs."""
         return self.target.num_steps() if self.plan.equal == "steps" else None
 
-    def select(self, cell: Cell) -> Selection:
-        """The Selection of a cell."""
-        selectors = self._selectors(cell)
+    def _select(self, cell: Cell, selectors: Sequence[Selector]) -> Selection:
         column = None if cell.method.is_on_all else self.target.args.selection_strata_column
         labels = None if column is None else strata(self.dataset, column)
         with warnings.catch_warnings(record=True) as notices:
@@ -197,16 +195,16 @@ class Bench:
         args = self.target.args
         return selectors_of(cell.method, args, cell.budget, args.selection_seed + cell.seed - self.plan.seed)
 
-    def _order(self, cell: Cell) -> Callable[[SFTTrainer], None] | None:
+    def _order(self, last: Selector) -> Callable[[SFTTrainer], None] | None:
         """What makes a training visit its rows in another order than at random."""
-        last = self._selectors(cell)[-1]
         if not isinstance(last, ConfidenceCurriculum):
             return None
         return partial(last.attach, difficulty=self.evidence.load(last))
 
     def _outcome(self, cell: Cell) -> dict[str, Any]:
         begun = time.perf_counter()
-        selection, order = self.select(cell), self._order(cell)
+        selectors = self._selectors(cell)
+        selection, order = self._select(cell, selectors), self._order(selectors[-1])
         selected = time.perf_counter()
         if order is None:  # a run that was killed may have left one
             selection.save(self.root / SELECTIONS / cell.name, overwrite=True)

@@ -32,7 +32,6 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hf_datasel import SelectingSFTConfig
 from hf_datasel.compare.plan import Method
-from hf_datasel.storage import atomic_directory
 from recipes.benchmarks.clues_noise.cell import Pattern, deal_rows
 from recipes.benchmarks.clues_noise.corrupt import CLEAN, Row
 from recipes.benchmarks.clues_noise.data import FOREIGN, MEDQUAD, SOURCES, World, load_world
@@ -45,6 +44,7 @@ from recipes.benchmarks.clues_noise.model import (
     train_base,
 )
 from recipes.benchmarks.common import common_arguments
+from recipes.benchmarks.effectiveness.bases import make_once
 from recipes.benchmarks.effectiveness.comparing import compare
 from recipes.benchmarks.effectiveness.deals import Deal, over_deals
 from recipes.benchmarks.effectiveness.setting import Setting
@@ -184,13 +184,13 @@ def taught_before(world: World, lesson: Lesson) -> World:
 
 def make_base(world: World, path: Path, recipe: BaseRecipe) -> None:
     """Train the base model of a world into a folder; unless it is there already."""
-    if path.exists():
-        return
-    words = [text for pool in world.pools.values() for row in pool for text in (row.prompt, row.completion)]
-    tokenizer = make_tokenizer(world.pretraining, recipe.vocab_size, words)
-    with atomic_directory(path, what="model", marker="config.json", overwrite=False) as building:
-        train_base(world.pretraining, tokenizer, recipe, BASE_SEED).save_pretrained(building)
-        tokenizer.save_pretrained(building)
+
+    def make() -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+        words = [text for pool in world.pools.values() for row in pool for text in (row.prompt, row.completion)]
+        tokenizer = make_tokenizer(world.pretraining, recipe.vocab_size, words)
+        return train_base(world.pretraining, tokenizer, recipe, BASE_SEED), tokenizer
+
+    make_once(path, make)
 
 
 def base_loss(base: Path, test: Mapping[str, Sequence[Row]]) -> float:

@@ -28,13 +28,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from datasets import Dataset
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hf_datasel import SelectingSFTConfig
 from hf_datasel.compare.plan import ALL, CURRICULUM, Method
-from hf_datasel.storage import atomic_directory
 from recipes.benchmarks.clues_noise.corrupt import Row
 from recipes.benchmarks.clues_noise.model import BaseRecipe, train_base
 from recipes.benchmarks.common import common_arguments
+from recipes.benchmarks.effectiveness.bases import make_once
 from recipes.benchmarks.effectiveness.comparing import compare
 from recipes.benchmarks.effectiveness.setting import BUDGET, CHAIN, NUM_CHECKPOINTS, NUM_CLUSTERS, S2L, Mode, Setting
 from recipes.benchmarks.shed.data import documents
@@ -169,16 +170,16 @@ def deal(rows: Mapping[str, Rows], pool: Pool) -> Parts:
 
 def make_base(path: Path, rows: Rows, recipe: BaseRecipe) -> None:
     """Pre-train a model on the rows' questions and answers, each a text of its own; unless it is there already."""
-    if path.exists():
-        return
-    with atomic_directory(path, what="model", marker="config.json", overwrite=False) as building:
-        text = building / "pretraining.jsonl"
-        text.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        tokenizer = prepare.train_tokenizer(text)
-        text.unlink()
+
+    def make() -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+        with TemporaryDirectory() as scratch:
+            text = Path(scratch) / "pretraining.jsonl"
+            text.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            tokenizer = prepare.train_tokenizer(text)
         texts = documents([Row(row["prompt"], row["completion"].strip(), row["source"]) for row in rows])
-        train_base(texts, tokenizer, recipe, seed=0).save_pretrained(building)
-        tokenizer.save_pretrained(building)
+        return train_base(texts, tokenizer, recipe, seed=0), tokenizer
+
+    make_once(path, make)
 
 
 def arguments(proxy: Path, output_dir: Path, mode: Mode, *, smoke: bool) -> SelectingSFTConfig:

@@ -18,7 +18,6 @@ import gc
 import json
 import multiprocessing
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -110,11 +109,10 @@ def work_at(setting: Setting, work: Path, pieces: Sequence[str]) -> None:
     gc.freeze()  # every Trainer collects garbage; what the imports left behind need not be searched each time
 
     def do(piece: str) -> None:
-        begun = time.process_time()
         found = PIECES[piece](setting, work)
         path = place(setting, work, piece)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"found": found, "cpu_seconds": time.process_time() - begun})
+        write_json(path, {"found": found})
 
     with quiet_libraries():
         do_all(pieces, partial(place, setting, work), do, lambda number: None)

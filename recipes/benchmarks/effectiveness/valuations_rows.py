@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from datasets import Dataset
-from filelock import FileLock
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from hf_datasel.quickstart.plan import Recipe
 from hf_datasel.quickstart.skills import LETTERS
-from hf_datasel.storage import atomic_directory
 from recipes.benchmarks.clues_noise.corrupt import CLEAN, Row
 from recipes.benchmarks.clues_noise.model import make_tokenizer, to_dataset
+from recipes.benchmarks.effectiveness.bases import make_once
 from recipes.benchmarks.shed.data import WORLDS, World
 from recipes.benchmarks.shed.model import SETTINGS, Setting, evaluate, load_or_train, make_model
 
 FLAG = "damaged"
-MODEL = "config.json"  # the file that every model has
 SMALL = "skills"  # the world that is made in small
 SMALL_TOPICS, SMALL_SIZES = 5, {"train": 20, "dev": 2, "test": 3}
 
@@ -37,18 +36,16 @@ def to_rows(rows: Sequence[Row]) -> Dataset:
 
 def make_base(world: World, models: Setting, place: Path, *, is_trained: bool) -> None:
     """Leave the base model of a world and its tokenizer at ``place``, once; for a smoke run without any training."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_name(f".{place.name}.lock")):
-        if (place / MODEL).is_file():
-            return
-        with atomic_directory(place, what="model", marker=MODEL, overwrite=False) as building:
-            if is_trained:
-                load_or_train(world, "llama", building)
-                return
-            words = [text for pool in world.pools.values() for row in pool for text in (row.prompt, row.completion)]
-            tokenizer = make_tokenizer(world.pretraining, models.vocab_size, words)
-            make_model("llama", models, tokenizer, seed=0).save_pretrained(building)
-            tokenizer.save_pretrained(building)
+
+    def make() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        if is_trained:
+            with TemporaryDirectory() as scratch:
+                return load_or_train(world, "llama", Path(scratch))
+        words = [text for pool in world.pools.values() for row in pool for text in (row.prompt, row.completion)]
+        tokenizer = make_tokenizer(world.pretraining, models.vocab_size, words)
+        return make_model("llama", models, tokenizer, seed=0), tokenizer
+
+    make_once(place, make)
 
 
 def base_loss(place: Path, rows: Sequence[Row]) -> float:
