@@ -18,6 +18,7 @@ import gc
 import json
 import multiprocessing
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -71,6 +72,7 @@ def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int 
         raise ValueError(
             f"{', '.join(real)}: real rows are needed; name their folder with --data, or leave these out."
         )
+    begun, kept = time.monotonic(), any(place(setting, work, piece).is_file() for piece in pieces)
     begin = multiprocessing.get_context("spawn").Process
     others = [begin(target=work_at, args=(setting, work, pieces)) for _ in range(num_processes - 1)]
     for process in others:
@@ -90,10 +92,15 @@ def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int 
             "smoke": setting.smoke,
         },
     }
-    for piece in PIECES:  # in this order, whatever was asked for first
-        if piece in pieces:
-            for name, one in read_json(place(setting, work, piece), "piece")["found"].items():
-                found.setdefault(name, {}).update(one)
+    done = {piece: read_json(place(setting, work, piece), "piece") for piece in PIECES if piece in pieces}
+    for one in done.values():
+        for name, value in one["found"].items():
+            found.setdefault(name, {}).update(value)
+    found["minutes"] = {  # on the clock; of the whole only where nothing had been kept of an earlier run
+        "num_processes": num_processes,
+        "whole": None if kept else (time.monotonic() - begun) / 60,
+        "pieces": {piece: one["minutes"] for piece, one in done.items()},
+    }
     return _rounded(found)
 
 
@@ -109,10 +116,11 @@ def work_at(setting: Setting, work: Path, pieces: Sequence[str]) -> None:
     gc.freeze()  # every Trainer collects garbage; what the imports left behind need not be searched each time
 
     def do(piece: str) -> None:
+        begun = time.monotonic()
         found = PIECES[piece](setting, work)
         path = place(setting, work, piece)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"found": found})
+        write_json(path, {"found": found, "minutes": (time.monotonic() - begun) / 60})
 
     with quiet_libraries():
         do_all(pieces, partial(place, setting, work), do, lambda number: None)
