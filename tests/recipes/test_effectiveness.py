@@ -94,6 +94,16 @@ def test_what_is_there_is_not_done_again(smoke, monkeypatch):
     assert run.run(SMOKE, work, ["clean"])["worlds"] == again["worlds"]
 
 
+def test_minutes_of_the_whole_are_told_where_nothing_was_kept(smoke):
+    work, result = smoke
+    told = result["minutes"]
+    assert told["num_processes"] == 1
+    assert list(told["pieces"]) == [piece for piece in run.PIECES if piece in SKILLS]
+    assert 0 < sum(told["pieces"].values()) <= told["whole"]  # one process does one after another
+    again = run.run(SMOKE, work, list(SKILLS))["minutes"]
+    assert again["whole"] is None
+
+
 def test_tables_and_picture_show_every_method_and_world(smoke, tmp_path):
     _, result = smoke
     text = tables.tables(result)
@@ -221,3 +231,11 @@ def test_cells_were_trained_as_the_quickstart_trains(smoke):
         "learning_rate": 3e-3,
         "warmup_steps": 1,
     }
+
+
+def test_the_committed_study_is_of_one_run_within_its_limit():
+    """Of one call in an empty folder, on two cores; its limit is 90 minutes."""
+    told = read_json(run.HERE / "result.json", "result of the study")["minutes"]
+    assert told["whole"] is not None
+    assert told["whole"] < 90
+    assert list(told["pieces"]) == list(run.PIECES)
