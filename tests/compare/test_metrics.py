@@ -101,6 +101,20 @@ def test_what_cannot_be_measured_is_refused_before_any_work(done, tmp_path, metr
     assert not list(tmp_path.iterdir())
 
 
+def test_a_script_that_has_changed_is_another_metric(tmp_path):
+    script = tmp_path / "distance.py"
+    options = {"methods": ["longest"], "metrics": [str(script)], "num_seeds": 1, "max_steps": 1, **data()}
+    for number, text in enumerate((DISTANCE, DISTANCE.replace("a != b", "a == b"))):
+        script.write_text(text)
+        with modules_apart(tmp_path / f"modules{number}"):
+            if number == 0:
+                compare(tmp_path / "compare", **options)
+                compare(tmp_path / "compare", **options)
+            else:
+                with pytest.raises(ValueError, match="metrics"):
+                    compare(tmp_path / "compare", **options)
+
+
 def test_a_value_that_is_no_number_is_refused_by_name(done, tmp_path):
     class Nothing:
         """Knows no answer of the second group."""

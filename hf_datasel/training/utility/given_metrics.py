@@ -28,6 +28,9 @@ class EvaluateMetric:
         max_new_tokens: longest answer.
         batch_size: rows generated at once.
 
+    A ledger or a comparison knows it by its script, too, so that values of a script that has changed since are not
+    taken for its own: what the script imports is not looked at.
+
     Raises:
         ValueError: the metric cannot be loaded.
     """
@@ -52,11 +55,14 @@ class EvaluateMetric:
                 f"metric={path!r} is not 'log_likelihood', 'loss' or 'exact_match', and evaluate cannot load it "
                 f"({str(error).strip().splitlines()[0]}). Without a network, give the path of the metric's script."
             ) from error
+        script = inspect.getmodule(type(self._metric))
+        assert script is not None  # evaluate imports it as a module
+        self._key = _digest(inspect.getsource(script))
 
     def describe(self) -> dict[str, Any]:
-        """Name and options."""
+        """Name, options and key."""
         options = ("name", "entry", "greater_is_better", "max_new_tokens")
-        return {option: getattr(self, option) for option in options}
+        return {**{option: getattr(self, option) for option in options}, "key": self._key}
 
     def measure(self, trainer: SFTTrainer, dev: Dataset, groups: Sequence[Rows]) -> list[float]:
         """As the protocol says; raises ValueError for rows without a question, or an entry that is not there."""
@@ -131,7 +137,11 @@ class FunctionMetric:
                 f"metric {self.name!r} has no source that a ledger could know it by: give it an attribute, "
                 f"{self.name}.key = 'a name of this version'."
             ) from error
-        return hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
+        return _digest(source)
+
+
+def _digest(source: str) -> str:
+    return hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
 
 
 def make_metric(metric: str | MetricFunction | Metric, tokens_per_batch: int) -> Metric:
