@@ -85,27 +85,30 @@ class State:
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path = path
-        known = (
-            read_json(path, "state of the performance study") if path.exists() else {"settings": settings, "done": {}}
-        )
+        self.path, self.settings = path, settings
+        known = self._read()
         if known["settings"] != settings:
             raise ValueError(
                 f"{path} is of a run with other settings ({known['settings']}): pass --restart to begin anew, or "
                 "another --work."
             )
-        self._known = known
 
     @property
     def done(self) -> dict[str, str]:
-        """When each benchmark was finished."""
-        return self._known["done"]
+        """When each benchmark was finished, by this process or another."""
+        return self._read()["done"]
 
     def finish(self, name: str) -> None:
         """Note that a benchmark is measured."""
-        self.done[name] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        known = self._read()
+        known["done"][name] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, self._known)
+        write_json(self.path, known)
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {"settings": self.settings, "done": {}}
+        return read_json(self.path, "state of the performance study")
 
 
 def missing_package(python: str, peer: str) -> bool:

@@ -105,6 +105,16 @@ def test_what_fails_is_told_and_tried_again_alone(study: Study, capsys: pytest.C
     assert study.started[-1][0] == "import_time"
 
 
+def test_what_another_process_measured_meanwhile_is_not_forgotten(study: Study) -> None:
+    path, settings = study.folder / "work" / "state.json", {"results": str(study.results), "smoke": False}
+    one, other = performance.State(path, settings), performance.State(path, settings)
+    one.finish("growth")
+    other.finish("import_time")
+    assert sorted(one.done) == sorted(other.done) == ["growth", "import_time"]
+    assert study.run("growth", "import_time") == 0
+    assert study.started == []
+
+
 def test_a_run_of_other_settings_is_not_taken_up(study: Study) -> None:
     assert study.run("import_time") == 0
     with pytest.raises(ValueError, match="--restart"):
