@@ -1,6 +1,6 @@
 """S2L at scale: its time against bare faiss on a million trajectories, and its memory on ten million.
 
-    python -m recipes.benchmarks.s2l_scale [--num-pairs 9]
+    python -m recipes.benchmarks.s2l_scale [--num-pairs 15]
 
 Time: `S2LSelector.select` over `faiss.Kmeans.train` and `index.search` on the same values, paired: on a Trace in
 memory, and on one on disk, where the reference reads the same columns into an array first. Memory: peak resident
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-examples", type=int, default=1_000_000, help="trajectories for the time")
     parser.add_argument("--num-large", type=int, default=10_000_000, help="trajectories for the memory")
-    parser.add_argument("--num-pairs", type=int, default=9, help="pairs of timings")
+    parser.add_argument("--num-pairs", type=int, default=15, help="pairs of timings")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--child", choices=["record", "select", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
@@ -123,6 +123,7 @@ def main() -> None:
         child(arguments.child, arguments.path, arguments.num_large, arguments.seed)
         return
 
+    faiss.omp_set_num_threads(os.cpu_count() or 1)  # as a user's, whatever this process was given
     time = time_ratios(arguments.num_examples, arguments.num_pairs, arguments.seed)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "trace"
