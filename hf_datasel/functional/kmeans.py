@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +50,7 @@ def cluster_rows(
     """k-means as faiss does it, reading rows as they are needed.
 
     Args:
-        read: gives the rows at a slice, or at ascending int64 positions, float32 [m, T]; called in another thread, one
-            call at a time.
+        read: gives the rows at a slice, or at ascending int64 positions, float32 [m, T].
         num_rows: N.
         num_clusters: K, 1 .. N. Fewer distinct rows than K leave clusters empty.
         seed: non-negative; faiss takes a negative seed from the clock.
@@ -80,15 +78,10 @@ def cluster_rows(
     )
     kmeans.train(sample)
     labels = np.empty(num_rows, np.int32)
-    blocks = _blocks(num_rows, block_size(sample.shape[1]))
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead = reader.submit(read, blocks[0])
-        for block, following in zip(blocks, [*blocks[1:], None], strict=True):
-            rows = ahead.result()
-            if following is not None:
-                ahead = reader.submit(read, following)  # while faiss searches
-            _require_usable(rows, range(block.start, block.stop))
-            labels[block] = kmeans.index.search(rows, 1)[1].ravel()
+    for block in _blocks(num_rows, block_size(sample.shape[1])):
+        rows = read(block)
+        _require_usable(rows, range(block.start, block.stop))
+        labels[block] = kmeans.index.search(rows, 1)[1].ravel()
     return Clustering(labels, np.array(kmeans.centroids))
 
 
