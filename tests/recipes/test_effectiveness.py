@@ -91,7 +91,9 @@ def test_what_is_there_is_not_done_again(smoke, monkeypatch):
     assert again["worlds"]["clean"] == result["worlds"]["clean"]
     for piece in (work / "pieces").glob("*.json"):
         piece.unlink()  # and where a piece was killed, its cells are there
-    assert run.run(SMOKE, work, ["clean"])["worlds"] == again["worlds"]
+    resumed = run.run(SMOKE, work, ["clean"])
+    assert resumed["worlds"] == again["worlds"]
+    assert resumed["minutes"]["whole"] is None
 
 
 def test_minutes_of_the_whole_are_told_where_nothing_was_kept(smoke):

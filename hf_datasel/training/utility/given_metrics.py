@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTTrainer
 
+from hf_datasel.training.identity import digest_of
 from hf_datasel.training.state import preserved_rng, scoring_mode
 from hf_datasel.training.utility.generation import generate_answers
 from hf_datasel.training.utility.metrics import ExactMatch, LogLikelihood, Metric, Rows, ValidationLoss, row_means
@@ -57,7 +58,7 @@ class EvaluateMetric:
             ) from error
         script = inspect.getmodule(type(self._metric))
         assert script is not None  # evaluate imports it as a module
-        self._key = _digest(inspect.getsource(script))
+        self._key = digest_of(inspect.getsource(script))
 
     def describe(self) -> dict[str, Any]:
         """Name, options and key."""
@@ -137,11 +138,7 @@ class FunctionMetric:
                 f"metric {self.name!r} has no source that a ledger could know it by: give it an attribute, "
                 f"{self.name}.key = 'a name of this version'."
             ) from error
-        return _digest(source)
-
-
-def _digest(source: str) -> str:
-    return hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
 
 
 def make_metric(metric: str | MetricFunction | Metric, tokens_per_batch: int) -> Metric:

@@ -72,7 +72,7 @@ def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int 
         raise ValueError(
             f"{', '.join(real)}: real rows are needed; name their folder with --data, or leave these out."
         )
-    begun, kept = time.monotonic(), any(place(setting, work, piece).is_file() for piece in pieces)
+    begun, kept = time.monotonic(), work.is_dir() and any(work.iterdir())
     begin = multiprocessing.get_context("spawn").Process
     others = [begin(target=work_at, args=(setting, work, pieces)) for _ in range(num_processes - 1)]
     for process in others:
@@ -96,7 +96,7 @@ def run(setting: Setting, work: Path, pieces: Sequence[str], num_processes: int 
     for one in done.values():
         for name, value in one["found"].items():
             found.setdefault(name, {}).update(value)
-    found["minutes"] = {  # on the clock; of the whole only where nothing had been kept of an earlier run
+    found["minutes"] = {  # on the clock; of the whole only where the folder was empty, of a piece in its last process
         "num_processes": num_processes,
         "whole": None if kept else (time.monotonic() - begun) / 60,
         "pieces": {piece: one["minutes"] for piece, one in done.items()},
